@@ -1,0 +1,163 @@
+//! Configuration: one TOML file, the environment on top, checked in two steps.
+//!
+//! In: a path and the environment. Out: a [`Config`] in which every value is typed, bounded and ready to use, or
+//! [`Problems`]: everything that is wrong, at once, each with its key path. Only the checked types leave this room.
+//! It never opens a socket and never reads a secret's text (the secret files' paths are here; `secrets` reads them).
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use crate::{envelope::route::Template, vendor::Vendor};
+
+/// The whole checked configuration. Every field has its TOML key as its name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// `[listener]`: where the vendors' webhooks arrive.
+    pub listener: Listener,
+    /// `[admin]`: metrics and health.
+    pub admin: Admin,
+    /// `[log]`.
+    pub log: Log,
+    /// `[bus]`: where events go.
+    pub bus: Bus,
+    /// `[journal]`: the durable log on local disk.
+    pub journal: Journal,
+    /// `[[sources]]`: one per vendor account and path; at least one.
+    pub sources: Vec<Source>,
+}
+
+/// `[listener]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listener {
+    /// Address and port of the plain HTTP/1.1 listener.
+    pub address: SocketAddr,
+    /// Threads that serve requests, each with its own event loop; 0 = one per CPU.
+    pub workers: usize,
+    /// Length of the kernel's queue of connections not yet accepted.
+    pub backlog: u32,
+    /// Open connections at once; one more is answered `503` and closed.
+    pub max_connections: usize,
+    /// Bytes of one request body; more is answered `413`.
+    pub max_body: usize,
+    /// Bytes of one request head; more is answered `431`.
+    pub max_head: usize,
+    /// Bytes of all request bodies in memory at once; beyond it, `503` before a body is read.
+    pub max_inflight: usize,
+    /// From the first byte of a head to its last; then the connection is closed without an answer.
+    pub head_timeout: Duration,
+    /// A connection without a request is closed after this.
+    pub idle_timeout: Duration,
+    /// Longest pause between two pieces of a body; then `408`.
+    pub body_timeout: Duration,
+    /// From a request's head to the end of its body; then `408`.
+    pub request_timeout: Duration,
+    /// From the end of a body to its answer; then `503`. The vendors give up at 10 s (Audit1) and 30 s (1099Policy).
+    pub answer_timeout: Duration,
+    /// After SIGTERM: how long connections are still accepted while `/readyz` already answers 503.
+    pub drain_delay: Duration,
+    /// After that delay: how long requests in flight may take before they are cut.
+    pub drain_deadline: Duration,
+}
+
+/// `[admin]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Admin {
+    /// Address and port of `/metrics`, `/livez` and `/readyz`.
+    pub address: SocketAddr,
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Log {
+    /// One JSON object or one line of text per entry.
+    pub format: LogFormat,
+    /// The least severe level that is written.
+    pub level: LogLevel,
+}
+
+/// `log.format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// Text for a terminal.
+    Text,
+}
+
+/// `log.level`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Only what needs somebody.
+    Error,
+    /// And what may soon.
+    Warn,
+    /// And one line per finished request.
+    Info,
+    /// And what a developer asks for.
+    Debug,
+}
+
+/// `[bus]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bus {
+    /// Which bus; has no default, so that nobody gets a local file by forgetting a key.
+    pub kind: BusKind,
+    /// How an event is laid into a message.
+    pub encoding: Encoding,
+    /// Subject (or topic) of a documented event.
+    pub subject: Template,
+    /// Events remembered as already durable, whose repeats are answered and not published again.
+    pub recent_events: usize,
+}
+
+/// `bus.kind`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BusKind {
+    /// The embedded bus: the journal itself, read with `hookbus tail`.
+    Journal,
+}
+
+/// `bus.encoding`: the two content modes of CloudEvents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// The message is one JSON object, `application/cloudevents+json`.
+    Structured,
+    /// The message is the webhook's body; the attributes are headers.
+    Binary,
+}
+
+/// `[journal]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Journal {
+    /// Directory of the segments; made at the start, mode 0700.
+    pub directory: PathBuf,
+    /// Bytes of all segments together; the oldest segment goes first.
+    pub max_size: u64,
+    /// Age at which a segment goes; `None` (`"off"`) keeps by size alone.
+    pub max_age: Option<Duration>,
+    /// Bytes of one preallocated segment.
+    pub segment_size: u64,
+    /// Bytes that stay free on the file system; below, nothing is accepted.
+    pub reserve: u64,
+}
+
+/// One `[[sources]]` table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Source {
+    /// `[a-z0-9_]{1,32}`, unique; part of ids, keys and metric labels.
+    pub name: String,
+    /// Whose webhooks these are.
+    pub vendor: Vendor,
+    /// The exact request path, unique.
+    pub path: String,
+    /// CloudEvents extension `tenant`, `[A-Za-z0-9_-]{1,64}`.
+    pub tenant: Option<String>,
+    /// CloudEvents `source` (key `ce_source`); by default `//hookbus/<vendor>/<name>`.
+    pub ce_source: String,
+    /// Files with the live secrets; any of them verifies. File names differ within a source.
+    pub secret_files: Vec<PathBuf>,
+    /// Largest distance between the signed timestamp and the clock, both ways; `None` (`"off"`) checks none.
+    /// Only for [`Vendor::Policy1099`]: Audit1 signs no timestamp.
+    pub tolerance: Option<Duration>,
+    /// Overrides `listener.max_body` for this source.
+    pub max_body: usize,
+}

@@ -1,0 +1,5 @@
+//! hookbus
+pub mod config;
+pub mod envelope;
+pub mod journal;
+pub mod vendor;
