@@ -1,0 +1,126 @@
+//! The raw tree: the TOML file with the environment on top, before anything is checked.
+//!
+//! In: a path and the variables of the environment. Out: figment's merged tree and the list of keys that variables set.
+//! It never gives a value a type by its looks (figment's own provider turns `12345` into a number and prints it when text
+//! was wanted), and never fails without saying where.
+
+use std::{collections::BTreeMap, path::Path};
+
+use figment::{
+    Figment, Metadata, Profile, Provider,
+    error::Kind,
+    providers::{Format, Toml},
+    value::{Dict, Map, Value},
+};
+
+use super::findings::Findings;
+
+/// What a variable begins with to be ours. One underscore is not enough: Kubernetes sets `HOOKBUS_PORT` and its like for
+/// every service of that name.
+const PREFIX: &str = "HOOKBUS__";
+
+/// Between the section and the key, since single underscores are part of both.
+const SEPARATOR: &str = "__";
+
+/// Reads and merges both layers. `None` when there is no tree to check; then the findings say why.
+pub(super) fn read(
+    path: &Path,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> (Option<Dict>, Findings) {
+    let (environment, mut findings) = Environment::sort(environment);
+    let place = path.display().to_string().escape_debug().to_string();
+    // Read here and not by figment, so that a file that is missing and one that is no TOML are told apart.
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => {
+            findings.problem(&place, format!("the configuration file cannot be read: {error}"));
+            return (None, findings);
+        }
+    };
+    match Figment::from(Toml::string(&text)).merge(environment).data() {
+        Ok(mut profiles) => (Some(profiles.remove(&Profile::Default).unwrap_or_default()), findings),
+        Err(error) => {
+            findings.problem(&place, syntax(&error.kind));
+            (None, findings)
+        }
+    }
+}
+
+/// The TOML reader's message on one line, without the line of the file that it quotes.
+fn syntax(kind: &Kind) -> String {
+    let Kind::Message(message) = kind else {
+        return "the configuration file is not TOML".into();
+    };
+    let is_quote = |line: &&str| line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ').starts_with('|');
+    let kept: Vec<&str> = message.lines().filter(|line| !is_quote(line) && !line.trim().is_empty()).collect();
+    kept.join(": ").escape_debug().to_string()
+}
+
+/// The layer of the environment: text at `section.key`, and at `section` for a variable that forgot the key.
+struct Environment {
+    sections: Dict,
+}
+
+impl Environment {
+    /// Takes our variables out of the environment. Those that cannot be a key are problems at once.
+    fn sort(environment: impl IntoIterator<Item = (String, String)>) -> (Self, Findings) {
+        let mut sections = Dict::new();
+        let mut variables = BTreeMap::new();
+        let mut stray = Vec::new();
+        // Sorted, so that the lines do not depend on the order in which a process was handed its environment.
+        for (variable, value) in environment.into_iter().collect::<BTreeMap<_, _>>() {
+            let Some(name) = variable.strip_prefix(PREFIX) else { continue };
+            match place(name) {
+                Ok((section, key)) => {
+                    let path = key.as_ref().map_or(section.clone(), |key| format!("{section}.{key}"));
+                    insert(&mut sections, section, key, value);
+                    variables.insert(path, variable);
+                }
+                Err(text) => stray.push((variable.escape_debug().to_string(), text)),
+            }
+        }
+        let mut findings = Findings::new(variables);
+        for (variable, text) in stray {
+            findings.problem(&variable, text);
+        }
+        (Environment { sections }, findings)
+    }
+}
+
+impl Provider for Environment {
+    fn metadata(&self) -> Metadata {
+        Metadata::named("environment")
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Ok(Map::from([(Profile::Default, self.sections.clone())]))
+    }
+}
+
+/// The section and the key that a variable's name (without the prefix) stands for.
+fn place(name: &str) -> Result<(String, Option<String>), &'static str> {
+    if !name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_') {
+        return Err("a variable is written HOOKBUS__SECTION__KEY, in upper case; rename or unset it");
+    }
+    let lower = name.to_ascii_lowercase();
+    let mut tokens = lower.split(SEPARATOR);
+    match (tokens.next().unwrap_or_default(), tokens.next(), tokens.next()) {
+        ("sources", _, _) => Err("sources come only from the file's [[sources]] tables; unset it"),
+        ("", _, _) | (_, Some(""), _) | (_, _, Some(_)) => {
+            Err("a variable is written HOOKBUS__SECTION__KEY; this one names no key; rename or unset it")
+        }
+        (section, key, None) => Ok((section.into(), key.map(Into::into))),
+    }
+}
+
+fn insert(sections: &mut Dict, section: String, key: Option<String>, value: String) {
+    let Some(key) = key else {
+        sections.insert(section, Value::from(value));
+        return;
+    };
+    let entry = sections.entry(section).or_insert_with(|| Value::from(Dict::new()));
+    // A variable that took the whole section sorts first and is reported by the check; what would stand below it is not.
+    if let Value::Dict(_, keys) = entry {
+        keys.insert(key, Value::from(value));
+    }
+}
