@@ -2,10 +2,30 @@
 //!
 //! In: a path and the environment. Out: a [`Config`] in which every value is typed, bounded and ready to use, or
 //! [`Problems`]: everything that is wrong, at once, each with its key path. Only the checked types leave this room.
-//! It never opens a socket and never reads a secret's text (the secret files' paths are here; `secrets` reads them).
+//! It never opens a socket, never keeps a secret's text (it reads each secret file once, to see that it can be read), and
+//! never repeats a configured value in a message.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+mod check;
+mod defaults;
+mod findings;
+mod raw;
+mod rules;
+mod sources;
+mod table;
+#[cfg(test)]
+mod tests;
+pub mod units;
 
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+pub use self::{
+    defaults::TOLERANCE,
+    findings::{Finding, Problems},
+};
 use crate::{envelope::route::Template, vendor::Vendor};
 
 /// The whole checked configuration. Every field has its TOML key as its name.
@@ -23,6 +43,27 @@ pub struct Config {
     pub journal: Journal,
     /// `[[sources]]`: one per vendor account and path; at least one.
     pub sources: Vec<Source>,
+}
+
+/// A configuration that may be used, and what its operator should still hear.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// The checked configuration.
+    pub config: Config,
+    /// What works but is unwise, in the order of `config.example.toml`.
+    pub warnings: Vec<Finding>,
+}
+
+impl Config {
+    /// Reads the file at `path`, lays the variables `HOOKBUS__SECTION__KEY` of `environment` on top (all other variables
+    /// are ignored) and checks the result. It also reads every secret file once. Errors: every problem found; only a
+    /// file that cannot be read or is no TOML hides the problems inside it.
+    pub fn load(path: &Path, environment: impl IntoIterator<Item = (String, String)>) -> Result<Loaded, Problems> {
+        let (tree, mut findings) = raw::read(path, environment)?;
+        let config = check::config(&tree, &mut findings);
+        rules::rules(&config, &mut findings);
+        findings.finish().map(|warnings| Loaded { config, warnings })
+    }
 }
 
 /// `[listener]`.

@@ -49,6 +49,12 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
+impl From<Findings> for Problems {
+    fn from(findings: Findings) -> Self {
+        Problems(findings.problems)
+    }
+}
+
 /// The collector that every part of the check writes to.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
@@ -100,7 +106,7 @@ impl Findings {
 
     /// The warnings, when nothing is wrong. Errors: every problem.
     pub(super) fn finish(self) -> Result<Vec<Finding>, Problems> {
-        if self.problems.is_empty() { Ok(self.warnings) } else { Err(Problems(self.problems)) }
+        if self.problems.is_empty() { Ok(self.warnings) } else { Err(self.into()) }
     }
 
     fn with_variable(&self, key: &str, text: String) -> String {

@@ -13,7 +13,7 @@ use figment::{
     value::{Dict, Map, Value},
 };
 
-use super::findings::Findings;
+use super::findings::{Findings, Problems};
 
 /// What a variable begins with to be ours. One underscore is not enough: Kubernetes sets `HOOKBUS_PORT` and its like for
 /// every service of that name.
@@ -22,26 +22,24 @@ const PREFIX: &str = "HOOKBUS__";
 /// Between the section and the key, since single underscores are part of both.
 const SEPARATOR: &str = "__";
 
-/// Reads and merges both layers. `None` when there is no tree to check; then the findings say why.
+/// Reads and merges both layers. Errors: the file cannot be read or is no TOML, after what is wrong with the variables.
 pub(super) fn read(
     path: &Path,
     environment: impl IntoIterator<Item = (String, String)>,
-) -> (Option<Dict>, Findings) {
+) -> Result<(Dict, Findings), Problems> {
     let (environment, mut findings) = Environment::sort(environment);
-    let place = path.display().to_string().escape_debug().to_string();
     // Read here and not by figment, so that a file that is missing and one that is no TOML are told apart.
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) => {
-            findings.problem(&place, format!("the configuration file cannot be read: {error}"));
-            return (None, findings);
-        }
-    };
-    match Figment::from(Toml::string(&text)).merge(environment).data() {
-        Ok(mut profiles) => (Some(profiles.remove(&Profile::Default).unwrap_or_default()), findings),
-        Err(error) => {
-            findings.problem(&place, syntax(&error.kind));
-            (None, findings)
+    let merged = std::fs::read_to_string(path)
+        .map_err(|error| format!("the configuration file cannot be read: {error}"))
+        .and_then(|text| {
+            let merged = Figment::from(Toml::string(&text)).merge(environment).data();
+            merged.map_err(|error| syntax(&error.kind))
+        });
+    match merged {
+        Ok(mut profiles) => Ok((profiles.remove(&Profile::Default).unwrap_or_default(), findings)),
+        Err(text) => {
+            findings.problem(&path.display().to_string().escape_debug().to_string(), text);
+            Err(findings.into())
         }
     }
 }

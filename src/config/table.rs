@@ -39,18 +39,18 @@ impl<T> From<RangeInclusive<T>> for Bounds<T> {
 }
 
 /// A table under its key path.
-pub(super) struct Table<'a> {
+pub(super) struct Table<'a, 'f> {
     keys: &'a Dict,
     /// Where it stands, such as `sources[0]`; empty for the root.
     path: String,
     /// The same without an index: the name under which its keys are known.
     section: &'static str,
     asked: Vec<&'static str>,
-    findings: &'a mut Findings,
+    findings: &'f mut Findings,
 }
 
-impl<'a> Table<'a> {
-    pub(super) fn new(keys: &'a Dict, path: String, section: &'static str, findings: &'a mut Findings) -> Self {
+impl<'a, 'f> Table<'a, 'f> {
+    pub(super) fn new(keys: &'a Dict, path: String, section: &'static str, findings: &'f mut Findings) -> Self {
         Table { keys, path, section, asked: Vec::new(), findings }
     }
 
@@ -101,7 +101,12 @@ impl<'a> Table<'a> {
         self.maybe(key, read)
     }
 
-    pub(super) fn duration(&mut self, key: &'static str, default: Duration, bounds: impl Into<Bounds<Duration>>) -> Duration {
+    pub(super) fn duration(
+        &mut self,
+        key: &'static str,
+        default: Duration,
+        bounds: impl Into<Bounds<Duration>>,
+    ) -> Duration {
         self.or(key, default, |value| duration(value, default, &bounds.into()))
     }
 
@@ -121,10 +126,11 @@ impl<'a> Table<'a> {
 
     pub(super) fn size(&mut self, key: &'static str, default: u64, bounds: impl Into<Bounds<u64>>) -> u64 {
         self.or(key, default, |value| {
-            let size = units::size(with_unit(value, units::show_size(default))?);
-            bounds.into().hold(size.map_err(|error| unit_text(error, "B, KiB, MiB, GiB", &units::show_size(default)))?, |bytes| {
-                units::show_size(*bytes)
-            })
+            let size = units::size(with_unit(value, &units::show_size(default))?);
+            bounds.into().hold(
+                size.map_err(|error| unit_text(error, "B, KiB, MiB, GiB", &units::show_size(default)))?,
+                |bytes| units::show_size(*bytes),
+            )
         })
     }
 
@@ -203,12 +209,14 @@ pub(super) fn kind(value: &Value) -> &'static str {
 
 fn duration(value: &Value, example: Duration, bounds: &Bounds<Duration>) -> Reading<Duration> {
     let example = units::show_duration(example);
-    let duration = units::duration(with_unit(value, example.clone())?);
-    bounds.hold(duration.map_err(|error| unit_text(error, "ms, s, m, h, d", &example))?, |bound| units::show_duration(*bound))
+    let duration = units::duration(with_unit(value, &example)?);
+    bounds.hold(duration.map_err(|error| unit_text(error, "ms, s, m, h, d", &example))?, |bound| {
+        units::show_duration(*bound)
+    })
 }
 
 /// The text of a quantity. A bare number is told apart from other wrong types, since it is the likely slip.
-fn with_unit(value: &Value, example: String) -> Reading<&str> {
+fn with_unit<'v>(value: &'v Value, example: &str) -> Reading<&'v str> {
     match value {
         Value::String(_, text) => Ok(text),
         Value::Num(..) => Err(format!("is a number without a unit; write it like \"{example}\"")),
@@ -272,9 +280,14 @@ mod tests {
 
     #[test]
     fn distances_are_levenshtein() {
-        for (left, right, expected) in
-            [("", "", 0), ("", "abc", 3), ("abc", "", 3), ("kitten", "sitting", 3), ("max_bdy", "max_body", 1), ("a", "b", 1)]
-        {
+        for (left, right, expected) in [
+            ("", "", 0),
+            ("", "abc", 3),
+            ("abc", "", 3),
+            ("kitten", "sitting", 3),
+            ("max_bdy", "max_body", 1),
+            ("a", "b", 1),
+        ] {
             assert_eq!(distance(left, right), expected, "{left} {right}");
         }
     }

@@ -97,8 +97,14 @@ mod tests {
             assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
             assert_eq!(show_duration(Duration::from_millis(milliseconds)), text);
         }
-        let sizes =
-            [("0B", 0), ("512B", 512), ("64KiB", 65_536), ("5MiB", 5_242_880), ("10GiB", 10_737_418_240), ("1TiB", 1 << 40)];
+        let sizes = [
+            ("0B", 0),
+            ("512B", 512),
+            ("64KiB", 65_536),
+            ("5MiB", 5_242_880),
+            ("10GiB", 10_737_418_240),
+            ("1TiB", 1 << 40),
+        ];
         for (text, bytes) in sizes {
             assert_eq!(size(text), Ok(bytes), "{text}");
             assert_eq!(show_size(bytes), text);
@@ -126,7 +132,9 @@ mod tests {
         ] {
             assert_eq!(duration(text), Err(error), "{text:?}");
         }
-        for (text, error) in [("64", NoUnit), ("64M", UnknownUnit), ("64mib", UnknownUnit), ("99999999999TiB", TooLarge)] {
+        for (text, error) in
+            [("64", NoUnit), ("64M", UnknownUnit), ("64mib", UnknownUnit), ("99999999999TiB", TooLarge)]
+        {
             assert_eq!(size(text), Err(error), "{text:?}");
         }
     }
@@ -147,8 +155,13 @@ mod tests {
         }
 
         #[test]
-        fn no_text_panics(text: String) {
-            let _ = (duration(&text), size(&text));
+        fn any_text_is_refused_or_reads_back(text: String) {
+            if let Ok(time) = duration(&text) {
+                prop_assert_eq!(duration(&show_duration(time)), Ok(time));
+            }
+            if let Ok(bytes) = size(&text) {
+                prop_assert_eq!(size(&show_size(bytes)), Ok(bytes));
+            }
         }
     }
 }

@@ -1,0 +1,391 @@
+//! Tests of the whole room, through [`Config::load`] and real files.
+
+use std::{collections::BTreeSet, fs};
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::envelope::route::Template;
+
+const EXAMPLE: &str = include_str!("../../config.example.toml");
+
+/// A folder with the two secrets of the example, which a configuration text names as `secrets/…`.
+struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let place = Place { folder: TempDir::new().unwrap() };
+        place.write("1099policy", "0123456789abcdef0123456789abcdef\n");
+        place.write("audit1", "fedcba9876543210fedcba9876543210\n");
+        place
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.at(name), text).unwrap();
+    }
+
+    fn load(&self, text: &str) -> Result<Loaded, Problems> {
+        self.load_with(text, &[])
+    }
+
+    fn load_with(&self, text: &str, environment: &[(&str, &str)]) -> Result<Loaded, Problems> {
+        let text = text.replace("secrets/", &format!("{}/", self.folder.path().display()));
+        self.write("hookbus.toml", &text);
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Config::load(&self.at("hookbus.toml"), environment)
+    }
+
+    /// The lines of a configuration that must not load.
+    fn lines(&self, text: &str) -> Vec<String> {
+        self.lines_with(text, &[])
+    }
+
+    fn lines_with(&self, text: &str, environment: &[(&str, &str)]) -> Vec<String> {
+        self.load_with(text, environment).unwrap_err().to_string().lines().map(Into::into).collect()
+    }
+}
+
+/// The least that loads, after other tables.
+fn with_minimum(tables: &str) -> String {
+    format!(
+        r#"{tables}
+[bus]
+kind = "journal"
+[[sources]]
+name = "acme"
+vendor = "audit1"
+path = "/hook"
+secret_files = ["secrets/audit1"]
+"#
+    )
+}
+
+/// The least that loads, with more keys in its source.
+fn with_source_keys(keys: &str) -> String {
+    format!("{}{keys}\n", with_minimum(""))
+}
+
+fn assert_one(lines: &[String], start: &str) {
+    assert!(matches!(lines, [line] if line.starts_with(start)), "wanted one line `{start}`, got {lines:#?}");
+}
+
+#[test]
+fn the_minimum_is_the_defaults() {
+    let place = Place::new();
+    let loaded = place.load(&with_minimum("")).unwrap();
+    let source = Source::defaults("acme", Vendor::Audit1, "/hook", vec![place.at("audit1")]);
+    assert_eq!(loaded.config, Config::defaults(BusKind::Journal, vec![source]));
+    assert_eq!(loaded.warnings, []);
+}
+
+#[test]
+fn six_faults_are_six_lines() {
+    let lines = Place::new().lines(
+        r#"
+[listener]
+workers = "four"
+max_body = "5MX"
+adress = "127.0.0.1:1"
+[log]
+level = 3
+[bus]
+kind = "journal"
+waive = []
+[[sources]]
+name = "acme"
+vendor = "audit1"
+path = "/hook"
+secret_files = ["secrets/nowhere"]
+"#,
+    );
+    let expected = [
+        "listener.workers: must be a whole number without quotes, not text",
+        "listener.max_body: does not end in a known unit right after a whole number; \
+         write it like \"5MiB\", with one of B, KiB, MiB, GiB",
+        "listener.adress: unknown key; did you mean `address`?",
+        "log.level: must be text in quotes, not a whole number",
+        "bus.waive: unknown key; remove it or correct its name",
+        "sources[0].secret_files[0]: the secret file does not exist; \
+         name a readable file with the secret (relative to the working directory)",
+    ];
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn a_file_that_is_missing_or_no_toml_is_one_line_without_its_text() {
+    let place = Place::new();
+    let missing = Config::load(&place.at("none.toml"), []).unwrap_err().to_string();
+    assert!(missing.starts_with(&format!("{}: the configuration file cannot", place.at("none.toml").display())));
+    for text in ["a = hunter2", "[a\nhunter2", "hunter2\n", "a = 'hunter2", "a = 1\na = \"hunter2\"", "\u{0}hunter2"] {
+        let lines = place.lines(text);
+        assert_one(&lines, &format!("{}: TOML parse error at line ", place.at("hookbus.toml").display()));
+        assert!(!lines.concat().contains("hunter2"), "{lines:?}");
+    }
+    fs::write(place.at("bytes.toml"), b"a = \"\xff\"").unwrap();
+    assert!(Config::load(&place.at("bytes.toml"), []).unwrap_err().to_string().contains("UTF-8"));
+}
+
+#[test]
+fn nothing_at_all_asks_for_what_is_required() {
+    let lines = Place::new().lines("");
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+    assert!(lines[0].starts_with("bus.kind: is required") && lines[1].starts_with("sources: at least one"));
+    let lines = Place::new().lines("[[sources]]\n[bus]\nkind = 'journal'\n");
+    let keys: Vec<_> = lines.iter().filter_map(|line| line.split_once(": ")).map(|(key, _)| key).collect();
+    assert_eq!(keys, ["sources[0].name", "sources[0].vendor", "sources[0].path", "sources[0].secret_files"]);
+}
+
+#[test]
+fn each_bad_value_is_one_line_at_its_key() {
+    let place = Place::new();
+    for (section, key, values) in [
+        ("listener", "address", &["\"localhost:80\"", "\":80\"", "80", "\"1.2.3.4\""][..]),
+        ("listener", "workers", &["-1", "1025", "1.5", "\"4\"", "99999999999999", "true", "1979-05-27"]),
+        ("listener", "backlog", &["0", "65536"]),
+        ("listener", "max_connections", &["0", "1000001"]),
+        ("listener", "max_body", &["5242880", "\"0B\"", "\"2GiB\"", "\"5 MiB\"", "\"5M\"", "{}", "\"65MiB\""]),
+        ("listener", "max_head", &["\"8191B\"", "\"2MiB\"", "8192"]),
+        ("listener", "max_inflight", &["\"1MiB\""]),
+        ("listener", "head_timeout", &["5", "\"5\"", "\"99ms\"", "\"61s\"", "[]"]),
+        ("listener", "body_timeout", &["\"16s\""]),
+        ("listener", "answer_timeout", &["\"10s\"", "\"0s\""]),
+        ("admin", "address", &["\"127.0.0.1:8080\"", "\"\""]),
+        ("log", "format", &["\"yaml\"", "1"]),
+        ("journal", "directory", &["\"\"", "1", "\"a\\u0000b\""]),
+        ("journal", "max_size", &["\"127MiB\"", "\"1KiB\""]),
+        ("journal", "max_age", &["\"0s\"", "7", "\"never\"", "\"OFF\"", "false"]),
+        ("journal", "segment_size", &["\"9MiB\"", "\"5TiB\""]),
+        ("journal", "reserve", &["0"]),
+    ] {
+        for value in values {
+            let lines = place.lines(&with_minimum(&format!("[{section}]\n{key} = {value}")));
+            let blamed = if *value == "\"65MiB\"" { "listener.max_inflight" } else { &format!("{section}.{key}") };
+            // A body of 65 MiB breaks two rules: it fits neither the memory nor a segment.
+            let first = lines.split_at(1).0;
+            assert_one(first, &format!("{blamed}: "));
+            assert_eq!(lines.len(), if *value == "\"65MiB\"" { 2 } else { 1 }, "{lines:#?}");
+        }
+    }
+}
+
+#[test]
+fn each_bad_value_of_the_bus_and_of_a_source_is_one_line() {
+    let place = Place::new();
+    for (good, bad) in [
+        ("kind = \"journal\"", "kind = \"nats\""),
+        ("kind = \"journal\"", "kind = \"kafka\""),
+        ("kind = \"journal\"", "kind = \"file\""),
+        ("kind = \"journal\"", "kind = \"journal\"\nencoding = \"json\""),
+        ("kind = \"journal\"", "kind = \"journal\"\nsubject = \"a..{type}\""),
+        ("kind = \"journal\"", "kind = \"journal\"\nsubject = \"a.{ty\\npe}\""),
+        ("kind = \"journal\"", "kind = \"journal\"\nrecent_events = 0"),
+        ("kind = \"journal\"", "kind = \"journal\"\nunknown_types = \"catch_all\""),
+        ("\"acme\"", "\"\""),
+        ("\"acme\"", "\"Acme\""),
+        ("\"acme\"", "\"none\""),
+        ("\"acme\"", "\"a23456789012345678901234567890123\""),
+        ("\"audit1\"", "\"Audit1\""),
+        ("\"audit1\"", "[\"audit1\"]"),
+        ("\"/hook\"", "\"hook\""),
+        ("\"/hook\"", "\"/hook?a=b\""),
+        ("\"/hook\"", "\"/hook#a\""),
+        ("\"/hook\"", "\"/h%6fok\""),
+        ("\"/hook\"", "\"/h ook\""),
+        ("\"/hook\"", "\"/hö\""),
+        ("\"/hook\"", "\"//hook\""),
+        ("\"/hook\"", "\"/a/../hook\""),
+        ("\"/hook\"", "\"\""),
+        ("[\"secrets/audit1\"]", "[]"),
+        ("[\"secrets/audit1\"]", "\"secrets/audit1\""),
+        ("[\"secrets/audit1\"]", "[1]"),
+        ("[\"secrets/audit1\"]", "[\"secrets/\"]"),
+        ("[\"secrets/audit1\"]", "[\"\"]"),
+        ("[\"secrets/audit1\"]", "[\"secrets/audit1\", \"secrets/./audit1\"]"),
+        ("[\"secrets/audit1\"]", "[\"secrets/audit1\"]\ntenant = \"a.b\""),
+        ("[\"secrets/audit1\"]", "[\"secrets/audit1\"]\nce_source = \"a b\""),
+        ("[\"secrets/audit1\"]", "[\"secrets/audit1\"]\ntolerance = \"5m\""),
+        ("[\"secrets/audit1\"]", "[\"secrets/audit1\"]\ntolerance = \"off\""),
+        ("[\"secrets/audit1\"]", "[\"secrets/audit1\"]\nmax_body = \"33MiB\""),
+        ("[\"secrets/audit1\"]", "[\"secrets/audit1\"]\nsecrets = \"hunter2\""),
+    ] {
+        let key = bad.rsplit('\n').next().filter(|_| bad.contains('\n')).and_then(|line| line.split(' ').next());
+        let lines = place.lines(&with_minimum("").replacen(good, bad, 1));
+        assert_one(&lines, if good.starts_with("kind") { "bus." } else { "sources[0]." });
+        assert!(key.is_none_or(|key| lines.concat().contains(key)), "{bad}: {lines:?}");
+    }
+}
+
+#[test]
+fn a_table_in_the_wrong_form_is_one_line() {
+    let place = Place::new();
+    let bus = "bus = { kind = \"journal\" }\n";
+    for (text, start) in [
+        (format!("{bus}listener = 5\nsources = 5"), "listener: must be a table"),
+        (format!("{bus}[sources]\nname = 'a'"), "sources: must be a list of tables; write [[sources]]"),
+        (format!("{bus}sources = []"), "sources: at least one"),
+        (format!("{bus}sources = [5]"), "sources[0]: must be a [[sources]] table"),
+        (with_minimum("[listner]\na = 1"), "listner: unknown key; did you mean `listener`?"),
+        (with_minimum("\"a\\nb: c\" = 1"), "\"a\\nb: c\": unknown key"),
+    ] {
+        let lines = place.lines(&text);
+        assert_one(lines.split_at(1).0, start);
+        assert_eq!(lines.len(), if text.contains("listener = 5") { 2 } else { 1 }, "{lines:#?}");
+    }
+}
+
+#[test]
+fn names_and_paths_are_unique() {
+    let place = Place::new();
+    let second = "[[sources]]\nname = 'acme'\nvendor = '1099policy'\npath = '/hook'\nsecret_files = ['secrets/audit1']";
+    let lines = place.lines(&with_source_keys(second));
+    assert_eq!(
+        lines,
+        [
+            "sources[1].name: is the name of sources[0]; names are unique",
+            "sources[1].path: is the path of sources[0]; one path belongs to one source",
+        ]
+    );
+}
+
+#[test]
+fn a_rule_is_silent_beside_a_bad_value() {
+    let lines = Place::new().lines(&with_minimum("[listener]\nmax_inflight = \"lots\"\nmax_body = \"20MiB\""));
+    assert_one(&lines, "listener.max_inflight: does not start with");
+}
+
+#[test]
+fn secret_files_are_read_once_and_warned_of() {
+    let place = Place::new();
+    place.write("short", "fifteen bytes..\n");
+    place.write("empty", "\n");
+    let warnings = |text: &str| {
+        let found = place.load(text).unwrap().warnings;
+        found.iter().map(|warning| warning.key.clone()).collect::<Vec<_>>()
+    };
+    let short = with_minimum("[listener]\nidle_timeout = \"59s\"")
+        .replace("/audit1\"]", "/audit1\", \"secrets/short\"]")
+        .replace("/hook", "/Hook");
+    assert_eq!(warnings(&short), ["sources[0].secret_files[1]", "sources[0].path", "listener.idle_timeout"]);
+    let lines = place.lines(&with_minimum("").replace("/audit1", "/empty"));
+    assert_one(&lines, "sources[0].secret_files[0]: the secret file is empty");
+}
+
+#[test]
+fn a_problem_never_repeats_a_value() {
+    let place = Place::new();
+    let mut file = with_minimum("[listener]\naddress = 'hunter2'\nmax_body = 'hunter2'\nidle_timeout = '7hunter2'");
+    for good in ["\"journal\"", "\"acme\"", "\"/hook\"", "\"audit1\"", "secrets/audit1"] {
+        file = file
+            .replace(good, &good.replace(|c: char| c.is_alphanumeric() || c == '/', "").replace("\"\"", "\"hunter2\""));
+    }
+    let file = file.replace("[\"\"]", "[\"hunter2\"]");
+    let environment = [
+        ("HOOKBUS__LOG__LEVEL", "hunter2"),
+        ("HOOKBUS__LISTENER__WORKERS", "hunter2"),
+        ("HOOKBUS__SOURCES__0__SECRET", "hunter2"),
+        ("HOOKBUS__ADMIN", "hunter2"),
+        ("HOOKBUS__ADMIN__TOKEN", "hunter2"),
+        ("HOOKBUS__LOG__TOKEN", "hunter2"),
+    ];
+    let lines = place.lines_with(&file, &environment);
+    assert!(12 <= lines.len(), "{lines:#?}");
+    assert!(!lines.concat().contains("hunter2"), "{lines:#?}");
+}
+
+#[test]
+fn the_environment_lies_on_top_and_is_text() {
+    let place = Place::new();
+    let environment = [
+        ("HOOKBUS__LISTENER__MAX_BODY", "1MiB"),
+        ("HOOKBUS__LISTENER__WORKERS", "4"),
+        ("HOOKBUS__JOURNAL__DIRECTORY", "12345"),
+        ("HOOKBUS__JOURNAL__MAX_AGE", "off"),
+        ("HOOKBUS__BUS__SUBJECT", "true"),
+        ("HOOKBUS_CONFIG", "/etc/hookbus.toml"),
+        ("HOOKBUS_PORT", "tcp://10.0.0.1:80"),
+        ("HOOKBUS_PORT_80_TCP_ADDR", "10.0.0.1"),
+        ("PATH", "/bin"),
+    ];
+    let config = place.load_with(&with_minimum("[listener]\nmax_body = 7\nbacklog = 9"), &environment).unwrap().config;
+    assert_eq!((config.listener.max_body, config.listener.workers, config.listener.backlog), (1 << 20, 4, 9));
+    assert_eq!(config.sources[0].max_body, 1 << 20);
+    assert_eq!((config.journal.directory, config.journal.max_age), ("12345".into(), None));
+    assert_eq!(config.bus.subject, "true".parse::<Template>().unwrap());
+}
+
+#[test]
+fn a_bad_variable_is_named() {
+    let place = Place::new();
+    for (variable, value, line) in [
+        (
+            "HOOKBUS__LISTENER__MAX_BODY",
+            "5242880",
+            "listener.max_body: is a number without a unit; write it like \"5MiB\"",
+        ),
+        ("HOOKBUS__LISTENER__WORKERS", "", "listener.workers: must be a whole number (set by "),
+        ("HOOKBUS__LISTENER__ADRESS", "x", "listener.adress: unknown key; did you mean `address`? (set by "),
+        ("HOOKBUS__LISTENER", "x", "listener: must be a table, [listener], not text (set by "),
+        ("HOOKBUS__NATS__URL", "x", "nats: unknown key; remove it or correct its name (set by "),
+        ("HOOKBUS__SOURCES__0__NAME", "x", "HOOKBUS__SOURCES__0__NAME: sources come only from the file"),
+        ("HOOKBUS__SOURCES", "x", "HOOKBUS__SOURCES: sources come only from the file"),
+        ("HOOKBUS__LISTENER__A__B", "x", "HOOKBUS__LISTENER__A__B: a variable is written"),
+        ("HOOKBUS__", "x", "HOOKBUS__: a variable is written"),
+        ("HOOKBUS__LISTENER__", "x", "HOOKBUS__LISTENER__: a variable is written"),
+        ("HOOKBUS__listener__workers", "1", "HOOKBUS__listener__workers: a variable is written"),
+    ] {
+        let lines = place.lines_with(&with_minimum(""), &[(variable, value)]);
+        assert_one(&lines, line);
+        assert!(lines.concat().contains(variable), "{lines:?}");
+    }
+}
+
+/// The example with every commented-out key switched on.
+fn uncommented() -> String {
+    let is_key = |line: &str| {
+        let key = line.strip_prefix("# ").and_then(|line| line.split_once(" = ")).map(|(key, _)| key);
+        key.is_some_and(|key| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+    };
+    EXAMPLE
+        .lines()
+        .map(|line| if is_key(line) { line.trim_start_matches("# ") } else { line })
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn the_example_loads_and_its_comments_are_the_defaults() {
+    let place = Place::new();
+    let loaded = place.load(EXAMPLE).unwrap();
+    assert_eq!(loaded.warnings, []);
+    let mut acme = Source::defaults("acme", Vendor::Policy1099, "/webhooks/1099policy", vec![place.at("1099policy")]);
+    acme.tenant = Some("acme".into());
+    let payroll = Source::defaults("payroll", Vendor::Audit1, "/webhooks/audit1", vec![place.at("audit1")]);
+    assert_eq!(loaded.config, Config::defaults(BusKind::Journal, vec![acme, payroll]));
+    assert_eq!(place.load(&uncommented()).unwrap(), loaded);
+}
+
+#[test]
+fn the_example_shows_every_key() {
+    let place = Place::new();
+    place.load(EXAMPLE).unwrap();
+    let (tree, mut findings) = raw::read(&place.at("hookbus.toml"), []).unwrap();
+    check::config(&tree, &mut findings);
+    let mut section = "";
+    let mut shown = BTreeSet::new();
+    let text = uncommented();
+    for line in text.lines() {
+        if line.starts_with('[') {
+            section = line.trim_matches(['[', ']']);
+        } else if let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
+            shown.insert(format!("{section}.{key}"));
+        }
+    }
+    assert!(30 <= shown.len(), "{shown:?}");
+    assert_eq!(&shown, findings.known());
+}
