@@ -2,8 +2,8 @@
 //!
 //! In: a path and the environment. Out: a [`Config`] in which every value is typed, bounded and ready to use, or
 //! [`Problems`]: everything that is wrong, at once, each with its key path. Only the checked types leave this room.
-//! It never opens a socket, never keeps a secret's text (it reads each secret file once, to see that it can be read), and
-//! never repeats a configured value in a message.
+//! It never opens a socket, never keeps a secret's text (it reads each secret file once, to see that it can be read),
+//! and never repeats a configured value in a message.
 
 mod check;
 mod defaults;
@@ -50,14 +50,14 @@ pub struct Config {
 pub struct Loaded {
     /// The checked configuration.
     pub config: Config,
-    /// What works but is unwise, in the order of `config.example.toml`.
+    /// What works but is unwise, section by section as in `config.example.toml`.
     pub warnings: Vec<Finding>,
 }
 
 impl Config {
-    /// Reads the file at `path`, lays the variables `HOOKBUS__SECTION__KEY` of `environment` on top (all other variables
-    /// are ignored) and checks the result. It also reads every secret file once. Errors: every problem found; only a
-    /// file that cannot be read or is no TOML hides the problems inside it.
+    /// Reads the file at `path`, lays the variables `HOOKBUS__SECTION__KEY` of `environment` on top (all other
+    /// variables are ignored) and checks the result. It also reads every secret file once. Errors: every problem found;
+    /// only a file that cannot be read or is no TOML hides the problems inside it.
     pub fn load(path: &Path, environment: impl IntoIterator<Item = (String, String)>) -> Result<Loaded, Problems> {
         let (tree, mut findings) = raw::read(path, environment)?;
         let config = check::config(&tree, &mut findings);

@@ -1,7 +1,7 @@
 //! The secrets room: signing secrets, read from files and watched for a rotation.
 //!
-//! In: the paths of files. Out: whatever verification derives from all of a source's live secrets, swapped whole. It never
-//! prints a secret, and never gives up one that works for a file that is missing, empty or unreadable.
+//! In: the paths of files. Out: whatever verification derives from all of a source's live secrets, swapped whole. It
+//! never prints a secret, and never gives up one that works for a file that is missing, empty or unreadable.
 
 use std::{
     fmt, fs,

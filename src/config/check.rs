@@ -1,7 +1,8 @@
 //! The check: from the raw tree to the typed configuration, section by section.
 //!
-//! In: the raw tree. Out: a [`Config`] beside everything that is wrong with it; while anything is, the values in it stand in
-//! for bad ones and nobody may use it. Bounds stand next to the keys that they bound, with a name when they need a reason.
+//! In: the raw tree. Out: a [`Config`] beside everything that is wrong with it; while anything is, the values in it
+//! stand in for bad ones and nobody may use it. Bounds stand next to the keys that they bound, with a name when they
+//! need a reason. It never looks at two tables at once; that is for `rules`.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -120,7 +121,8 @@ fn bus(mut table: Table<'_, '_>) -> Bus {
 
 /// The template's own error quotes the text, which no line here does.
 fn subject(value: &Value) -> Reading<Template> {
-    let form = "must be letters, digits, _ and - with single dots between, or {vendor}, {source}, {tenant}, {type}, {category}";
+    let form = "must be tokens of letters, digits, _ and - with single dots between; the placeholders are {vendor}, \
+                {source}, {tenant}, {type} and {category}";
     text(value)?.parse().map_err(|_| form.into())
 }
 

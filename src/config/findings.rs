@@ -1,12 +1,15 @@
 //! What a check has found: problems, which stop the start, and warnings, which do not.
 //!
-//! In: a key path and a sentence. Out: one line each, in the order of the check. A line never repeats a configured value:
-//! any of them may be a secret that stands in the wrong place.
+//! In: a key path and a sentence. Out: one line each, section by section. A line never repeats a configured value: any
+//! of them may be a secret that stands in the wrong place.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
 };
+
+/// The tables of a configuration, in the order of `config.example.toml`.
+const SECTIONS: [&str; 6] = ["listener", "admin", "log", "bus", "journal", "sources"];
 
 /// One line about one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,12 +27,13 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Everything that is wrong with a configuration; never empty. Its text is one line per problem, without a final newline.
+/// Everything that is wrong with a configuration; never empty. Its text is one line per problem, without a final
+/// newline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems(Vec<Finding>);
 
 impl Problems {
-    /// The problems in the order of `config.example.toml`.
+    /// The problems, section by section as in `config.example.toml`; what belongs to no section comes first.
     pub fn iter(&self) -> impl Iterator<Item = &Finding> {
         self.0.iter()
     }
@@ -51,7 +55,7 @@ impl std::error::Error for Problems {}
 
 impl From<Findings> for Problems {
     fn from(findings: Findings) -> Self {
-        Problems(findings.problems)
+        Problems(sorted(findings.problems))
     }
 }
 
@@ -81,8 +85,8 @@ impl Findings {
         self.warnings.push(Finding { key: key.into(), text });
     }
 
-    /// A rule over several keys. It blames the first, and is silent when one of them already has a problem, since a value
-    /// that stands in for a bad one proves nothing.
+    /// A rule over several keys. It blames the first, and is silent when one of them already has a problem, since a
+    /// value that stands in for a bad one proves nothing.
     pub(super) fn rule(&mut self, keys: &[&str], holds: bool, text: impl Into<String>) {
         let sound = keys.iter().all(|key| self.problems.iter().all(|problem| problem.key != *key));
         if let (true, false, Some(key)) = (sound, holds, keys.first()) {
@@ -106,7 +110,7 @@ impl Findings {
 
     /// The warnings, when nothing is wrong. Errors: every problem.
     pub(super) fn finish(self) -> Result<Vec<Finding>, Problems> {
-        if self.problems.is_empty() { Ok(self.warnings) } else { Err(self.into()) }
+        if self.problems.is_empty() { Ok(sorted(self.warnings)) } else { Err(self.into()) }
     }
 
     fn with_variable(&self, key: &str, text: String) -> String {
@@ -118,4 +122,14 @@ impl Findings {
             None => text,
         }
     }
+}
+
+/// Brings together what the passes of the check found in one section; inside it, a pass has the file's order already.
+fn sorted(mut findings: Vec<Finding>) -> Vec<Finding> {
+    findings.sort_by_key(|finding| {
+        let section = finding.key.split(['.', '[']).next().unwrap_or_default();
+        let index = finding.key.strip_prefix("sources[").and_then(|rest| rest.split(']').next()?.parse::<usize>().ok());
+        (SECTIONS.iter().position(|name| *name == section), index)
+    });
+    findings
 }

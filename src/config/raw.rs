@@ -1,8 +1,8 @@
 //! The raw tree: the TOML file with the environment on top, before anything is checked.
 //!
 //! In: a path and the variables of the environment. Out: figment's merged tree and the list of keys that variables set.
-//! It never gives a value a type by its looks (figment's own provider turns `12345` into a number and prints it when text
-//! was wanted), and never fails without saying where.
+//! It never gives a value a type by its looks (figment's own provider turns `12345` into a number and prints it when
+//! text was wanted), and never fails without saying where.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -15,8 +15,8 @@ use figment::{
 
 use super::findings::{Findings, Problems};
 
-/// What a variable begins with to be ours. One underscore is not enough: Kubernetes sets `HOOKBUS_PORT` and its like for
-/// every service of that name.
+/// What a variable begins with to be ours. One underscore is not enough: Kubernetes sets `HOOKBUS_PORT` and its like
+/// for every service of that name.
 const PREFIX: &str = "HOOKBUS__";
 
 /// Between the section and the key, since single underscores are part of both.
@@ -117,7 +117,7 @@ fn insert(sections: &mut Dict, section: String, key: Option<String>, value: Stri
         return;
     };
     let entry = sections.entry(section).or_insert_with(|| Value::from(Dict::new()));
-    // A variable that took the whole section sorts first and is reported by the check; what would stand below it is not.
+    // A variable that took the whole section sorts first and is reported by the check; what would stand below is not.
     if let Value::Dict(_, keys) = entry {
         keys.insert(key, Value::from(value));
     }

@@ -1,7 +1,7 @@
 //! Rules over several keys.
 //!
-//! In: the typed configuration. Out: a problem at the key to change, or a warning. A rule is silent while one of its keys
-//! has a problem of its own.
+//! In: the typed configuration. Out: a problem at the key to change, or a warning. A rule is silent while one of its
+//! keys has a problem of its own.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -1,7 +1,7 @@
 //! The check of `[[sources]]`: names, paths, secrets, and what one source may not share with another.
 //!
-//! In: the raw list. Out: the typed sources beside everything that is wrong. Secret files are read once to see that they
-//! can be, and what they say is dropped at once.
+//! In: the raw list. Out: the typed sources beside everything that is wrong. Secret files are read once to see that
+//! they can be, and what they say is dropped at once.
 
 use std::{
     collections::BTreeMap,

@@ -1,7 +1,7 @@
 //! One table of the raw tree, read key by key.
 //!
-//! In: a table and, for each key, what it must be. Out: the typed value, or its default beside a problem, so that reading
-//! goes on and every problem is found. Whatever key nobody asked for is unknown, at every level.
+//! In: a table and, for each key, what it must be. Out: the typed value, or its default beside a problem, so that
+//! reading goes on and every problem is found. Whatever key nobody asked for is unknown, at every level.
 
 use std::{fmt::Display, net::SocketAddr, ops::RangeInclusive, time::Duration};
 

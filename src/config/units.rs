@@ -1,7 +1,7 @@
 //! Units: durations and byte sizes as an operator writes them.
 //!
-//! In: text such as `"5s"` or `"64KiB"`. Out: a [`Duration`] or a number of bytes, and back in the same notation. A number
-//! without a unit is never guessed at, since a limit that is wrong by a factor of a thousand starts and runs.
+//! In: text such as `"5s"` or `"64KiB"`. Out: a [`Duration`] or a number of bytes, and back in the same notation. A
+//! number without a unit is never guessed at, since a limit that is wrong by a factor of a thousand starts and runs.
 
 use std::time::Duration;
 
