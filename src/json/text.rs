@@ -45,14 +45,18 @@ pub(super) fn string_end(body: &[u8], mut at: usize) -> Option<(usize, bool)> {
 /// marked wrongly (a borrow runs upwards), so only the lowest mark counts.
 #[inline]
 fn stops(word: u64) -> u64 {
-    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
-    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-    let quote = word ^ (ONES * b'"' as u64);
-    let backslash = word ^ (ONES * b'\\' as u64);
+    const ONES: u64 = every(0x01);
+    const HIGH: u64 = every(0x80);
+    let quote = word ^ const { every(b'"') };
+    let backslash = word ^ const { every(b'\\') };
     let zero_quote = quote.wrapping_sub(ONES) & !quote;
     let zero_backslash = backslash.wrapping_sub(ONES) & !backslash;
-    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    let control = word.wrapping_sub(const { every(0x20) }) & !word;
     (zero_quote | zero_backslash | control) & HIGH
+}
+
+const fn every(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
 }
 
 /// Offset behind the escape whose letter stands at `at`.
