@@ -33,8 +33,8 @@ impl EventTime {
         let in_millis = number > MILLISECONDS_ABOVE;
         let unix_millis = if in_millis { number } else { number.checked_mul(1000)? };
         let utc = EPOCH.checked_add(SignedDuration::from_millis(unix_millis)).ok()?;
-        let digits = format!("{:03}", utc.millisecond());
-        Some(EventTime { text: render(utc, if in_millis { &digits } else { "" })?, unix_millis })
+        let digits = if in_millis { format!("{:03}", utc.millisecond()) } else { String::new() };
+        Some(EventTime { text: render(utc, &digits)?, unix_millis })
     }
 
     /// RFC 3339 with any offset. `None` for anything else, a time without a zone above all.

@@ -1,4 +1,4 @@
-//! The events of Audit1. A table and nothing else: sorted by event type, then by form, so that it can be searched.
+//! The events of Audit1. A table and nothing else: by event type, then by form.
 
 use super::{Entry, PAYMENTS, PORTAL_GUIDE, TUTORIAL, rows};
 use crate::vendor::{Form, Vendor};
@@ -25,7 +25,7 @@ pub(super) const TABLE: &[Entry] = rows! {
     "file.premium_calculated" "snake", "file" ["/data/file_id", "/data/fileId"], PORTAL_GUIDE,
         "Phase 3 is done: premium amounts are ready; the most common event of this form.";
     "file.processed" "snake", "file" ["/data/file_id", "/data/fileId"], PORTAL_GUIDE,
-        "Phase 2 is done: wages were calculated: not the end of the pipeline in this form.";
+        "Phase 2 is done and wages were calculated; not the end of the pipeline in this form.";
     "file.processed" "camel", "file" ["/data/fileId", "/data/file_id"], TUTORIAL,
         "The file was processed; its data is extracted and ready.";
     "file.uploaded" "camel", "file" ["/data/fileId", "/data/file_id"], TUTORIAL,

@@ -1,4 +1,4 @@
-//! The events of 1099Policy. A table and nothing else: sorted by event type, then by form, so that it can be searched.
+//! The events of 1099Policy. A table and nothing else: by event type, then by form.
 
 use super::{API_REFERENCE, CERTIFICATES, COMPLIANCE, Entry, rows};
 use crate::vendor::{Form, Vendor};
