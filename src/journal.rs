@@ -68,7 +68,7 @@ pub struct Options {
     pub reserve: u64,
     /// When records go.
     pub keep: Keep,
-    /// Most records that wait for the committer.
+    /// Most records that wait for the committer. Their bytes are for the caller to bound.
     pub queue: usize,
 }
 

@@ -262,7 +262,7 @@ fn flip(directory: &Path, share: usize) -> Option<u64> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 300, ..ProptestConfig::default() })]
 
     #[test]
     fn the_spool_is_a_list_of_what_is_not_acknowledged(acts in acts()) {

@@ -158,7 +158,7 @@ impl Reader {
             Step::Again
         };
         let skipped = std::mem::take(&mut current.skipped);
-        self.source.lost(current.id, skipped, self.last, frame.sequence - 1);
+        self.source.lost(current.id.first, skipped, self.last, frame.sequence - 1);
         self.last = frame.sequence;
         Ok(step)
     }
@@ -196,15 +196,12 @@ impl Reader {
         };
         if let Some(left) = &mut self.current {
             let skipped = std::mem::take(&mut left.skipped);
-            self.source.lost(left.id, skipped, 0, 0);
+            self.source.lost(left.id.first, skipped, 0, 0);
         }
         let Some(id) = following else {
-            if matches!(self.source, Source::Journal(_)) && self.passed.is_some() {
+            if let (Source::Journal(_), Some(passed)) = (&self.source, self.passed) {
                 // Durable once, and nowhere any more.
-                let id = self.current.as_ref().map(|current| current.id);
-                if let Some(id) = id {
-                    self.source.lost(id, 0, self.last, limit);
-                }
+                self.source.lost(passed, 0, self.last, limit);
                 self.last = limit;
             }
             return Ok(Step::Wait);
@@ -299,19 +296,19 @@ impl Source {
 
     /// Damaged bytes were passed over, and the records between `after` and `until`, which includes its end, are not to
     /// be had: nobody would ever acknowledge them, and a spool that waited for them would never be empty.
-    fn lost(&self, segment: Id, bytes: u64, after: u64, until: u64) {
+    fn lost(&self, segment: u64, bytes: u64, after: u64, until: u64) {
         let mut records = 0;
         if let Source::Journal(shared) = self {
             if shared.keep == Keep::UntilAcknowledged && after < until {
                 records = shared.ledger().remove(after + 1, until);
             }
             // Older damage was counted at the start.
-            if records > 0 || segment.first >= shared.session {
+            if records > 0 || segment >= shared.session {
                 shared.damaged(bytes);
             }
         }
         if records > 0 || bytes > 0 {
-            tracing::error!(segment = segment.first, bytes, records, "journal: damage passed over");
+            tracing::error!(segment, bytes, records, "journal: damage passed over");
         }
     }
 

@@ -389,6 +389,28 @@ fn damage_under_a_spool_does_not_keep_it_from_becoming_empty() {
 }
 
 #[test]
+fn a_segment_that_someone_deleted_does_not_hold_a_spool_up() {
+    for deleted in [0, 2, 5] {
+        let outer = tempfile::tempdir().unwrap();
+        let journal = open(&Options { segment_size: 300, ..spool(outer.path()) });
+        for body in names(30) {
+            append(&journal, body).unwrap();
+        }
+        let paths = segments(outer.path());
+        fs::remove_file(&paths[deleted * (paths.len() - 1) / 5]).unwrap();
+        let mut reader = journal.reader(Start::Oldest);
+        while let Some(entry) = reader.next().unwrap() {
+            journal.acknowledge(entry.sequence);
+        }
+        append(&journal, "next").ok();
+        if let Some(entry) = reader.next().unwrap() {
+            journal.acknowledge(entry.sequence);
+        }
+        assert_eq!(journal.stats().records, 0);
+    }
+}
+
+#[test]
 fn one_directory_has_one_journal() {
     let outer = tempfile::tempdir().unwrap();
     let journal = open(&options(outer.path()));
