@@ -411,6 +411,35 @@ fn a_segment_that_someone_deleted_does_not_hold_a_spool_up() {
 }
 
 #[test]
+fn new_records_are_never_below_an_old_low_water_mark() {
+    let outer = tempfile::tempdir().unwrap();
+    let journal = open(&spool(outer.path()));
+    for body in names(5) {
+        let sequence = append(&journal, body).unwrap();
+        journal.acknowledge(sequence);
+    }
+    journal.close();
+    segments(outer.path()).iter().for_each(|path| fs::remove_file(path).unwrap());
+    let journal = open(&spool(outer.path()));
+    append(&journal, "new").unwrap();
+    journal.close();
+    assert_eq!(bodies(open(&spool(outer.path())).reader(Start::Oldest)), ["new"]);
+}
+
+#[test]
+fn what_is_written_and_not_synced_is_not_read_inside() {
+    let outer = tempfile::tempdir().unwrap();
+    let journal = open(&options(outer.path()));
+    append(&journal, "synced").unwrap();
+    let mut frame = Vec::new();
+    encode_frame(&mut frame, segment::list(outer.path()).unwrap()[0].marker, 2, 1, &record("on its way"));
+    let file = fs::OpenOptions::new().write(true).open(&segments(outer.path())[0]).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &frame, (HEADER + FRAME + 10) as u64).unwrap();
+    assert_eq!(outside(outer.path()), ["synced", "on its way"]);
+    assert_eq!(bodies(journal.reader(Start::Oldest)), ["synced"]);
+}
+
+#[test]
 fn one_directory_has_one_journal() {
     let outer = tempfile::tempdir().unwrap();
     let journal = open(&options(outer.path()));
