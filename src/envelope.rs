@@ -1,2 +1,118 @@
-//! placeholder
+//! The envelope: one CloudEvents 1.0 event, routed and ready for any bus.
+//!
+//! In: an [`Event`] of either vendor. Out: an [`Envelope`]: attributes, subject (or topic), message id, and the body's
+//! own bytes. It never re-serialises the body: what arrived is what subscribers get (P3).
+
+pub mod attributes;
+pub mod message;
 pub mod route;
+mod stamp;
+pub mod traceparent;
+
+use std::fmt::Write as _;
+
+use self::{
+    attributes::Attribute,
+    route::{Fields, Template},
+    traceparent::Traceparent,
+};
+pub use self::{attributes::Attributes, message::Message, stamp::Stamp};
+use crate::{
+    body::Body,
+    vendor::{Event, Kind},
+};
+
+/// What a source's vendor, name and configuration say about each of its events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Whose webhooks these are.
+    pub vendor: crate::vendor::Vendor,
+    /// The source's configured name.
+    pub name: String,
+    /// CloudEvents `source`.
+    pub ce_source: String,
+    /// CloudEvents extension `tenant`.
+    pub tenant: Option<String>,
+}
+
+/// An event in its envelope.
+#[derive(Debug)]
+pub struct Envelope {
+    /// Everything about the event but its body.
+    pub attributes: Attributes,
+    /// The webhook's body with its share of the in-flight budget.
+    pub body: Body,
+    /// What makes a repeat a repeat.
+    pub fingerprint: u64,
+}
+
+impl Envelope {
+    /// Wraps an event.
+    pub fn new(event: Event, template: &Template, stamp: &Stamp) -> Self {
+        let received = event.verified.into_received();
+        let (identity, reading) = (&received.endpoint.identity, event.reading);
+        let vendor = identity.vendor.as_str();
+        let fingerprint = xxhash_rust::xxh3::xxh3_64(received.body.bytes());
+        let incoming = received.headers.get(traceparent::HEADER).and_then(|value| Traceparent::parse(value.as_bytes()));
+        let trace = incoming.unwrap_or_else(Traceparent::begin);
+
+        let event_type = reading.kind.event_type().unwrap_or("quarantine");
+        let mut attributes = Attributes::with_capacity(640);
+        let mut set = |attribute, value: &dyn std::fmt::Display| attributes.push(attribute, value);
+        set(Attribute::Id, &reading.id);
+        set(Attribute::Source, &identity.ce_source);
+        set(Attribute::Type, &format_args!("com.{vendor}.{}", event_type));
+        set_some(&mut set, Attribute::Subject, reading.subject.as_ref());
+        set_some(&mut set, Attribute::Time, reading.time.as_ref().map(|time| &time.text));
+        let quarantine = match &reading.kind {
+            Kind::Quarantined(reason) => Some(reason.as_str()),
+            Kind::Documented(_) | Kind::Unlisted(_) => None,
+        };
+        let content_type = if quarantine.is_some() { "application/octet-stream" } else { "application/json" };
+        set(Attribute::DataContentType, &content_type);
+        set(Attribute::Vendor, &vendor);
+        set_some(&mut set, Attribute::Form, reading.form.map(|form| form.as_str()));
+        set_some(&mut set, Attribute::Tenant, identity.tenant.as_ref());
+        set_some(&mut set, Attribute::Entity, reading.entity);
+        set_some(&mut set, Attribute::EntityPath, reading.entity_path);
+        set(Attribute::RecordedTime, &format_args!("{:.6}", received.arrival));
+        match &reading.subject {
+            Some(entity_id) => set(Attribute::PartitionKey, &format_args!("{vendor}/{}/{entity_id}", identity.name)),
+            None => set(Attribute::PartitionKey, &reading.id),
+        }
+        set(Attribute::Sequence, &stamp.next());
+        set(Attribute::Traceparent, &trace);
+        set_some(&mut set, Attribute::QuarantineReason, quarantine);
+        set(Attribute::Route, &subject(&reading.kind, identity, template));
+        set(Attribute::MessageId, &format_args!("{vendor}/{}/{}/{fingerprint:016x}", identity.name, reading.id));
+        set(Attribute::Hop, &trace.child());
+        Envelope { attributes, body: received.body, fingerprint }
+    }
+}
+
+fn set_some<T: std::fmt::Display>(
+    set: &mut impl FnMut(Attribute, &dyn std::fmt::Display),
+    attribute: Attribute,
+    value: Option<T>,
+) {
+    if let Some(value) = value {
+        set(attribute, &value);
+    }
+}
+
+/// Only a documented type reaches the template; everything else has a fixed subject (P6).
+fn subject(kind: &Kind, identity: &Identity, template: &Template) -> String {
+    let vendor = identity.vendor.as_str();
+    let mut fixed = String::with_capacity(40);
+    let last = match kind {
+        Kind::Documented(entry) => {
+            let (source, tenant) = (identity.name.as_str(), identity.tenant.as_deref());
+            return template.render(Fields { vendor, source, tenant, event_type: entry.event });
+        }
+        Kind::Unlisted(_) => "unknown",
+        Kind::Quarantined(_) => "quarantine",
+    };
+    // Writing to a String cannot fail.
+    let _infallible = write!(fixed, "webhooks.{vendor}.{last}");
+    fixed
+}

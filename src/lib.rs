@@ -1,7 +1,64 @@
-//! hookbus
+//! hookbus receives the signed webhooks of two insurance vendors, 1099Policy and Audit1, and puts each one on a message
+//! bus as a CloudEvent. It answers `200` only when the event is durable.
+//!
+//! # Map of the house
+//!
+//! An event walks through the rooms in one direction, and each room turns one type into the next:
+//!
+//! `TcpStream -> Received -> Verified -> Event -> Envelope -> Receipt -> Response`
+//!
+//! | room | takes | gives | never |
+//! |---|---|---|---|
+//! | [`listener`] | sockets | requests | reads a body's meaning |
+//! | [`endpoint`] | a path | one configured source | looks at a body |
+//! | [`intake`] | a request | an answer: THE request path | knows a vendor or a bus |
+//! | [`body`] | an incoming body | its bytes, within limits and budget | reads them |
+//! | [`verify`] | [`intake::Received`] | [`verify::Verified`] | reads JSON |
+//! | [`vendor`] | [`verify::Verified`] | [`vendor::Event`] | copies or re-encodes the body |
+//! | [`envelope`] | [`vendor::Event`] | [`envelope::Envelope`] | re-serialises the body |
+//! | [`delivery`] | [`envelope::Envelope`] | [`delivery::Receipt`] | knows HTTP |
+//! | [`recent`] | durable events | whether one is a repeat | remembers what is not durable |
+//! | [`bus`] | a message | its acknowledgement | retries without end |
+//! | [`journal`] | records | the same records, after any crash | knows vendors |
+//! | [`reply`] | an outcome | a response | says why |
+//! | [`observe`] | what happened | metrics, health, logs | sits on the request path |
+//!
+//! Around them: [`config`] and [`secrets`] (what the operator says), [`server`] (start and stop, in order), [`cli`] and
+//! [`commands`] (what the operator calls), [`json`] and [`pattern`] (tools).
+//!
+//! # Invariants, and the test that guards each
+//!
+//! - `200` means fsynced: `it::durability::no_answer_before_fsync`, `it::durability::write_fsync_answer_in_this_order`
+//! - Nothing without a valid signature is interpreted: `Verified`'s compile-fail example in [`verify`],
+//!   `verify::tests::one_flipped_bit_is_refused`, `it::verification::unsigned_requests_leave_nothing_behind`
+//! - Every accepted event survives a kill, and its bytes arrive unchanged: `it::durability::kill_9_loses_nothing`,
+//!   `it::envelope::odd_bodies_arrive_byte_for_byte`
+//! - A repeat is not published again, and never suppressed before the first copy is durable: `recent::tests`,
+//!   `it::events::a_repeat_is_answered_and_stored_once`
+//! - Events of one source and key keep their order: `it::durability::order_is_kept`
+//! - No input chooses a subject, label or log line outside the documented alphabet:
+//!   `envelope::route::tests::routable_types_are_the_documented_alphabet`, `it::events::hostile_types_go_to_quarantine`
+//! - Memory stays within the budget: `it::limits::a_flood_of_unsigned_bodies_stays_within_the_budget`
+//! - Recovery needs nobody: `journal`'s model test, `it::durability::damage_never_stops_the_start`
+//! - A signed event is never refused for being odd: `vendor`'s stranger tests, `it::events`
+
+pub mod body;
+pub mod bus;
+pub mod cli;
+pub mod commands;
 pub mod config;
+pub mod delivery;
+pub mod endpoint;
 pub mod envelope;
+pub mod intake;
 pub mod journal;
-pub mod secrets;
 pub mod json;
+pub mod listener;
+pub mod observe;
+pub mod pattern;
+pub mod recent;
+pub mod reply;
+pub mod secrets;
+pub mod server;
 pub mod vendor;
+pub mod verify;

@@ -1,2 +1,7 @@
-//! The thin binary.
-fn main() {}
+//! The `hookbus` command. Everything lives in the library; this file turns its result into an exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hookbus::cli::main()
+}

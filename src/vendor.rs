@@ -22,6 +22,28 @@ pub use time::EventTime;
 
 use std::{fmt, str::FromStr};
 
+use crate::verify::Verified;
+
+/// The unsigned header in which Audit1 repeats the event's type (portal guide). It is compared, and chooses nothing.
+pub const TYPE_HEADER: &str = "x-audit1-event";
+
+/// A verified request and what its body says.
+#[derive(Debug)]
+pub struct Event {
+    /// The request.
+    pub verified: Verified,
+    /// Its meaning.
+    pub reading: Reading,
+}
+
+/// Reads a verified body: the only door from a request into this room (P2).
+pub fn normalise(verified: Verified) -> Event {
+    let received = verified.received();
+    let identity = &received.endpoint.identity;
+    let reading = read(identity.vendor, &identity.name, received.body.bytes());
+    Event { verified, reading }
+}
+
 /// The two vendors whose webhooks hookbus understands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Vendor {

@@ -188,7 +188,7 @@ impl World {
         let missing = self.records.iter().filter(|(n, (_, fate))| *fate == Fate::Must && !found.contains_key(n));
         let missing: Vec<u64> = missing.map(|(n, _)| *n).collect();
         match self.options.keep {
-            Keep::UntilAcknowledged => assert_eq!(missing, [], "lost"),
+            Keep::UntilAcknowledged => assert!(missing.is_empty(), "lost {missing:?}"),
             Keep::UntilOld => {
                 assert!(missing.iter().all(|n| *n < first), "lost in the middle: {missing:?}");
                 let written: usize = self.records.values().map(|(body, _)| body.len() + 200).sum();

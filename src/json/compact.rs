@@ -6,7 +6,7 @@
 /// The runs of `body` that remain when white space outside string literals is taken out. A byte loop, no parser: a quote
 /// opens a literal, the next quote that no backslash precedes closes it, and a literal without its end reaches to the
 /// end of the body.
-pub fn compact(body: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub fn compact(body: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
     let mut rest = body;
     std::iter::from_fn(move || {
         let start = rest.iter().position(|byte| !is_space(*byte))?;

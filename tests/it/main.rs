@@ -1,1 +1,24 @@
-//! placeholder
+//! Through the front door: every test here starts the real binary and talks to it as a vendor, a subscriber or an
+//! operator would.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    unreachable_pub,
+    reason = "a test that panics has failed, which is what it is for"
+)]
+
+mod commands;
+mod config;
+mod drain;
+mod durability;
+mod envelope;
+mod events;
+mod harness;
+mod http;
+mod limits;
+mod observe;
+mod rotation;
+mod verification;

@@ -1,0 +1,173 @@
+//! The command line: words into calls, results into exit codes. 0 done, 1 failed, 64 used or configured wrongly.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+
+use crate::{
+    commands::{check, serve, tail, trigger},
+    config::{Config, Loaded},
+};
+
+/// sysexits.h `EX_USAGE`: the operator must change something before a restart can help.
+const EX_USAGE: u8 = 64;
+
+const VERSION: &str =
+    concat!(env!("CARGO_PKG_VERSION"), " (", env!("HOOKBUS_REVISION"), ", rustc ", env!("HOOKBUS_RUSTC"), ")");
+
+/// Receives the signed webhooks of 1099Policy and Audit1 and publishes them as CloudEvents.
+///
+/// Every request is verified over the bytes received, put into one envelope, made durable, and only then answered 200.
+#[derive(Debug, Parser)]
+#[command(name = "hookbus", version = VERSION, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+
+    #[command(flatten)]
+    global: Global,
+}
+
+#[derive(Debug, Args)]
+struct Global {
+    /// Configuration file; `HOOKBUS__SECTION__KEY` variables lie on top of it
+    #[arg(long, global = true, value_name = "FILE", env = "HOOKBUS_CONFIG", default_value = "hookbus.toml")]
+    config: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway until SIGTERM or SIGINT, then drain
+    ///
+    /// On the first signal it turns unready and goes on accepting for `listener.drain_delay`, then finishes what is in
+    /// flight within `listener.drain_deadline`, writes out the bus and exits 0. A second signal skips the delay.
+    Serve,
+
+    /// Check the configuration file and its secret files, and say everything that is wrong at once
+    ///
+    /// Exits 0 when `serve` would start with it, 64 otherwise, with one line per problem.
+    Check,
+
+    /// Sign a realistic sample of a documented event as its vendor does, and post it to the gateway
+    ///
+    /// Each one is a new event: its id, time and entity are fresh. Without `--url` it goes to the listener of the
+    /// configuration file, on the path and with the first secret of the vendor's first source.
+    ///
+    /// Examples:
+    ///   hookbus trigger --list
+    ///   hookbus trigger 1099policy certificate.flagged
+    ///   hookbus trigger audit1 file.processed --form camel --count 100
+    #[command(verbatim_doc_comment)]
+    Trigger(trigger::Options),
+
+    /// Print events from the bus as they come
+    ///
+    /// PATTERN is a subject with `*` for one token and `>` for all the rest, as in NATS.
+    ///
+    /// Examples:
+    ///   hookbus tail 'webhooks.1099policy.>'
+    ///   hookbus tail --json --from-start --count 10 | jq .data
+    #[command(verbatim_doc_comment)]
+    Tail(tail::Options),
+
+    /// Print a completion script for your shell
+    ///
+    /// Example: `hookbus completions bash > /etc/bash_completion.d/hookbus`
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What is not Unicode is nothing that hookbus reads.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// Runs the command of this process' arguments.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too, and are no failure.
+            let _gone = error.print();
+            return ExitCode::from(if error.use_stderr() { EX_USAGE } else { 0 });
+        }
+    };
+    if let Command::Completions { shell } = cli.command {
+        clap_complete::generate(shell, &mut Cli::command(), "hookbus", &mut std::io::stdout());
+        return ExitCode::SUCCESS;
+    }
+    if let Command::Trigger(options) = &cli.command
+        && options.list
+    {
+        return finish(trigger::list(options));
+    }
+    let loaded = match Config::load(&cli.global.config, environment()) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            say(&problems);
+            return ExitCode::from(EX_USAGE);
+        }
+    };
+    finish(run(&cli, &loaded))
+}
+
+fn run(cli: &Cli, loaded: &Loaded) -> Result<(), Failure> {
+    match &cli.command {
+        Command::Serve => serve::run(loaded),
+        Command::Check => check::run(&cli.global.config, loaded),
+        Command::Trigger(options) => trigger::run(options, &loaded.config),
+        Command::Tail(options) => tail::run(options, &loaded.config),
+        Command::Completions { .. } => Ok(()),
+    }
+}
+
+/// Why a command failed, in words for the person who called it.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The call's words are off.
+    #[error("{0}")]
+    Usage(String),
+    /// It was right and did not work.
+    #[error("{0}")]
+    Failed(String),
+    /// The reader of standard output has gone, as `head` does: not a failure.
+    #[error("output closed")]
+    OutputClosed,
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            Failure::OutputClosed
+        } else {
+            Failure::Failed(error.to_string())
+        }
+    }
+}
+
+fn finish(result: Result<(), Failure>) -> ExitCode {
+    match result {
+        Ok(()) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,
+        Err(failure) => {
+            say(&format_args!("hookbus: {failure}"));
+            ExitCode::from(if matches!(failure, Failure::Usage(_)) { EX_USAGE } else { 1 })
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the command's one place to speak to its caller")]
+fn say(text: &dyn std::fmt::Display) {
+    eprintln!("{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,34 @@
+//! `hookbus check`: what `serve` would say of the file, without starting anything.
+
+use std::{
+    io::{self, Write as _},
+    path::Path,
+};
+
+use crate::{cli::Failure, config::Loaded};
+
+/// Prints warnings and a summary; problems have ended the call before.
+///
+/// # Errors
+/// When standard output is gone.
+pub fn run(file: &Path, loaded: &Loaded) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    for warning in &loaded.warnings {
+        writeln!(out, "warning: {warning}")?;
+    }
+    let config = &loaded.config;
+    writeln!(out, "{}: ok", file.display())?;
+    for source in &config.sources {
+        writeln!(
+            out,
+            "  {} ({}) on http://{}{}, {} live secret(s)",
+            source.name,
+            source.vendor.as_str(),
+            config.listener.address,
+            source.path,
+            source.secret_files.len()
+        )?;
+    }
+    writeln!(out, "  bus: journal in {}, subjects {}", config.journal.directory.display(), config.bus.subject)?;
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! `hookbus tail`: prints events from the bus as they come.
+//!
+//! It reads the journal's files beside the running gateway, without a lock and without writing.
+
+use std::{
+    io::{self, BufWriter, Write},
+    thread,
+    time::Duration,
+};
+
+use clap::Args;
+
+use crate::{
+    bus,
+    cli::Failure,
+    config::Config,
+    envelope::{Message, attributes::Attribute},
+    journal::{Reader, Start},
+    json,
+    pattern::Pattern,
+};
+
+/// Pause before looking for new events again.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// The words after `tail`.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Subjects to print: `*` is one token, `>` all the rest
+    #[arg(default_value = ">")]
+    pattern: Pattern,
+
+    /// Print one structured CloudEvent per line (white space between tokens removed, nothing else changed)
+    #[arg(long)]
+    json: bool,
+
+    /// Begin with the oldest event on the bus instead of the next one
+    #[arg(long)]
+    from_start: bool,
+
+    /// End after this many events
+    #[arg(long, value_name = "N")]
+    count: Option<u64>,
+}
+
+/// Prints until the count is reached or the process is ended.
+///
+/// # Errors
+/// When the journal cannot be read.
+pub fn run(options: &Options, config: &Config) -> Result<(), Failure> {
+    let directory = &config.journal.directory;
+    let start = if options.from_start { Start::Oldest } else { Start::Newest };
+    let mut reader = Reader::open(directory, start)
+        .map_err(|error| Failure::Failed(format!("journal {}: {error}", directory.display())))?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut printed = 0;
+    while options.count.is_none_or(|count| printed < count) {
+        let Some(entry) = reader.next()? else {
+            // Whoever reads the other end sees what there is before we wait.
+            out.flush()?;
+            thread::sleep(LOOK_EVERY);
+            continue;
+        };
+        let Some(message) = bus::message(entry.head, entry.body) else { continue };
+        if options.pattern.matches(message.route()) {
+            print(&message, options.json, &mut out)?;
+            printed += 1;
+        }
+    }
+    out.flush()?;
+    Ok(())
+}
+
+fn print(message: &Message, json: bool, out: &mut impl Write) -> io::Result<()> {
+    if json {
+        for run in json::compact(&message.structured()) {
+            out.write_all(run)?;
+        }
+        return writeln!(out);
+    }
+    let get = |attribute| message.get(attribute).escape_debug();
+    writeln!(
+        out,
+        "{}  {}  id={} subject={} bytes={}",
+        get(Attribute::RecordedTime),
+        message.route(),
+        get(Attribute::Id),
+        get(Attribute::Subject),
+        message.body.len()
+    )
+}

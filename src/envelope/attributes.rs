@@ -1,0 +1,228 @@
+//! The attributes of one event as a compact list: code, length, text, again and again.
+//!
+//! The same bytes stand in memory and in the journal, so that an append copies them as they are and a reader (the drain,
+//! `hookbus tail`) needs no parser. One allocation per event. Codes are part of the on-disk format: never reuse one.
+
+use std::fmt::{Display, Write as _};
+
+/// A CloudEvents attribute or extension, or one of the three routing facts that travel beside them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Attribute {
+    /// CloudEvents `id`.
+    Id = 1,
+    /// CloudEvents `source`.
+    Source = 2,
+    /// CloudEvents `type`.
+    Type = 3,
+    /// CloudEvents `subject`: the entity id.
+    Subject = 4,
+    /// CloudEvents `time`: the vendor's event time.
+    Time = 5,
+    /// CloudEvents `datacontenttype`.
+    DataContentType = 6,
+    /// Extension `vendor`.
+    Vendor = 7,
+    /// Extension `form`.
+    Form = 8,
+    /// Extension `tenant`.
+    Tenant = 9,
+    /// Extension `entity`: the object type.
+    Entity = 10,
+    /// Extension `entitypath`: JSON Pointer to the object inside `data`.
+    EntityPath = 11,
+    /// Extension `recordedtime`: arrival.
+    RecordedTime = 12,
+    /// Extension `partitionkey`: also the Kafka key.
+    PartitionKey = 13,
+    /// Extension `sequence`.
+    Sequence = 14,
+    /// Extension `traceparent`: the start of the transmission.
+    Traceparent = 15,
+    /// Extension `quarantinereason`.
+    QuarantineReason = 16,
+    /// Not an attribute: the subject or topic.
+    Route = 128,
+    /// Not an attribute: `Nats-Msg-Id`.
+    MessageId = 129,
+    /// Not an attribute: the transport header `traceparent`, this hop's span.
+    Hop = 130,
+}
+
+impl Attribute {
+    const ALL: [Attribute; 19] = [
+        Attribute::Id,
+        Attribute::Source,
+        Attribute::Type,
+        Attribute::Subject,
+        Attribute::Time,
+        Attribute::DataContentType,
+        Attribute::Vendor,
+        Attribute::Form,
+        Attribute::Tenant,
+        Attribute::Entity,
+        Attribute::EntityPath,
+        Attribute::RecordedTime,
+        Attribute::PartitionKey,
+        Attribute::Sequence,
+        Attribute::Traceparent,
+        Attribute::QuarantineReason,
+        Attribute::Route,
+        Attribute::MessageId,
+        Attribute::Hop,
+    ];
+
+    /// The CloudEvents name; `None` for the routing facts.
+    pub fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Attribute::Id => "id",
+            Attribute::Source => "source",
+            Attribute::Type => "type",
+            Attribute::Subject => "subject",
+            Attribute::Time => "time",
+            Attribute::DataContentType => "datacontenttype",
+            Attribute::Vendor => "vendor",
+            Attribute::Form => "form",
+            Attribute::Tenant => "tenant",
+            Attribute::Entity => "entity",
+            Attribute::EntityPath => "entitypath",
+            Attribute::RecordedTime => "recordedtime",
+            Attribute::PartitionKey => "partitionkey",
+            Attribute::Sequence => "sequence",
+            Attribute::Traceparent => "traceparent",
+            Attribute::QuarantineReason => "quarantinereason",
+            Attribute::Route | Attribute::MessageId | Attribute::Hop => return None,
+        })
+    }
+
+    fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|attribute| *attribute as u8 == code)
+    }
+}
+
+/// Bytes before each text: the code and the text's length, little endian.
+const HEADER: usize = 3;
+
+/// The list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Attributes {
+    encoded: Vec<u8>,
+}
+
+impl Attributes {
+    /// An empty list with room for `bytes`.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Attributes { encoded: Vec::with_capacity(bytes) }
+    }
+
+    /// Takes the bytes of an earlier list, from the journal. `None` when they are not one.
+    pub fn decode(encoded: Vec<u8>) -> Option<Self> {
+        let mut rest = encoded.as_slice();
+        while !rest.is_empty() {
+            let (_, value, tail) = split(rest)?;
+            std::str::from_utf8(value).ok()?;
+            rest = tail;
+        }
+        Some(Attributes { encoded })
+    }
+
+    /// The bytes.
+    pub fn encoded(&self) -> &[u8] {
+        &self.encoded
+    }
+
+    /// The bytes, given away.
+    pub fn into_encoded(self) -> Vec<u8> {
+        self.encoded
+    }
+
+    /// Adds one. Values are bounded where they come from (ids at 256 bytes, configuration at its own limits), far below
+    /// the 65,535 bytes that a length can say; a longer one would be left out rather than break the list.
+    pub fn push(&mut self, attribute: Attribute, value: &dyn Display) {
+        let start = self.encoded.len();
+        self.encoded.extend_from_slice(&[attribute as u8, 0, 0]);
+        let written = write!(Text(&mut self.encoded), "{value}");
+        let length = u16::try_from(self.encoded.len() - start - HEADER);
+        match (written, length) {
+            (Ok(()), Ok(length)) => {
+                if let Some(place) = self.encoded.get_mut(start + 1..start + HEADER) {
+                    place.copy_from_slice(&length.to_le_bytes());
+                }
+            }
+            _ => self.encoded.truncate(start),
+        }
+    }
+
+    /// One value.
+    pub fn get(&self, wanted: Attribute) -> Option<&str> {
+        self.iter().find(|(attribute, _)| *attribute == wanted).map(|(_, value)| value)
+    }
+
+    /// All of them, in the order they were set; codes that a later version added are passed over.
+    pub fn iter(&self) -> impl Iterator<Item = (Attribute, &str)> {
+        let mut rest = self.encoded.as_slice();
+        std::iter::from_fn(move || {
+            let (code, value, tail) = split(rest)?;
+            rest = tail;
+            Some((code, value))
+        })
+        .filter_map(|(code, value)| Some((Attribute::from_code(code)?, std::str::from_utf8(value).ok()?)))
+    }
+}
+
+fn split(rest: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&[code, low, high], tail) = rest.split_first_chunk::<HEADER>()?;
+    let (value, tail) = tail.split_at_checked(usize::from(u16::from_le_bytes([low, high])))?;
+    Some((code, value, tail))
+}
+
+/// Formats into the list without an intermediate string.
+struct Text<'a>(&'a mut Vec<u8>);
+
+impl std::fmt::Write for Text<'_> {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_survives_its_bytes() {
+        let mut list = Attributes::with_capacity(0);
+        list.push(Attribute::Id, &"evt_1");
+        list.push(Attribute::EntityPath, &"");
+        list.push(Attribute::Route, &"webhooks.audit1.unknown");
+        let again = Attributes::decode(list.encoded().to_vec()).unwrap();
+        assert_eq!(again, list);
+        assert_eq!(again.get(Attribute::EntityPath), Some(""));
+        assert_eq!(again.get(Attribute::Tenant), None);
+        assert_eq!(again.iter().count(), 3);
+    }
+
+    #[test]
+    fn foreign_bytes_are_refused_and_later_codes_passed_over() {
+        assert_eq!(Attributes::decode(vec![1, 5, 0, b'a']), None);
+        assert_eq!(Attributes::decode(vec![1, 1, 0, 0xff]), None);
+        let later = Attributes::decode(vec![99, 1, 0, b'x', 1, 1, 0, b'a']).unwrap();
+        assert_eq!(later.iter().collect::<Vec<_>>(), [(Attribute::Id, "a")]);
+    }
+
+    #[test]
+    fn a_value_too_long_for_its_length_is_left_out() {
+        let mut list = Attributes::with_capacity(0);
+        list.push(Attribute::Id, &"x".repeat(70_000));
+        list.push(Attribute::Type, &"t");
+        assert_eq!(list.iter().collect::<Vec<_>>(), [(Attribute::Type, "t")]);
+    }
+
+    #[test]
+    fn codes_are_distinct() {
+        for attribute in Attribute::ALL {
+            assert_eq!(Attribute::from_code(attribute as u8), Some(attribute));
+        }
+    }
+}

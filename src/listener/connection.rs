@@ -1,0 +1,121 @@
+//! One connection: hyper reads requests from it and writes answers to it; this loop keeps its clock and its drain.
+
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::StatusCode;
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    net::TcpStream,
+    sync::watch,
+    time::{Instant, Sleep, sleep_until},
+};
+
+use super::{
+    Phase, Slot,
+    clock::{Clock, Doing, Timed},
+};
+use crate::{
+    body::BodyError,
+    intake::{self, Gateway},
+    observe::metrics::Closed,
+};
+
+/// Most bytes that hyper buffers of one connection; the head's own limit lies below.
+const READ_BUFFER_BYTES: usize = 64 * 1024;
+
+/// How a connection's loop ended.
+enum End {
+    Finished(hyper::Result<()>),
+    Expired(Doing),
+}
+
+pub(super) async fn serve(stream: TcpStream, gateway: Arc<Gateway>, mut phase: watch::Receiver<Phase>, _slot: Slot) {
+    let clock = Clock::new(&gateway.limits);
+    let io = TokioIo::new(Timed { stream, clock: Arc::clone(&clock) });
+    let service = service_fn(|request| {
+        clock.begin(Doing::Serving);
+        let (clock, gateway) = (Arc::clone(&clock), Arc::clone(&gateway));
+        async move {
+            let (response, body_error) = intake::answer(Arc::clone(&gateway), request).await;
+            count_slow_body(&gateway, body_error);
+            clock.begin(Doing::Waiting);
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let mut connection = pin!(
+        http1::Builder::new()
+            .max_header_size(gateway.limits.max_head)
+            .max_buf_size(READ_BUFFER_BYTES.max(gateway.limits.max_head))
+            .serve_connection(io, service)
+    );
+    let mut timer = pin!(sleep_until(clock.deadline()));
+    let mut closing = pin!(async move {
+        // The sender lives as long as the process serves.
+        let _gone = phase.wait_for(|phase| *phase == Phase::Closing).await;
+    });
+    let mut closed = false;
+    let end = poll_fn(|cx| {
+        if !closed && closing.as_mut().poll(cx).is_ready() {
+            closed = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        if let Poll::Ready(result) = connection.as_mut().poll(cx) {
+            return Poll::Ready(End::Finished(result));
+        }
+        expired(&clock, timer.as_mut(), cx).map(End::Expired)
+    })
+    .await;
+    count_end(&gateway, end);
+}
+
+/// Whether the clock's deadline has passed. The timer is moved only when it must ring earlier, or when it rang for a
+/// deadline that has moved on since: a busy connection sets no timer per request.
+fn expired(clock: &Clock, mut timer: std::pin::Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<Doing> {
+    loop {
+        let deadline = clock.deadline();
+        if deadline < timer.deadline() {
+            timer.as_mut().reset(deadline);
+        }
+        if timer.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        if deadline <= Instant::now() {
+            return Poll::Ready(clock.doing());
+        }
+        timer.as_mut().reset(deadline);
+    }
+}
+
+fn count_slow_body(gateway: &Gateway, error: Option<BodyError>) {
+    match error {
+        Some(BodyError::Stalled) => gateway.metrics.closed(Closed::BodyTimeout),
+        Some(BodyError::TooSlow) => gateway.metrics.closed(Closed::RequestTimeout),
+        _ => {}
+    }
+}
+
+fn count_end(gateway: &Gateway, end: End) {
+    match end {
+        End::Expired(Doing::Waiting) => gateway.metrics.closed(Closed::Idle),
+        End::Expired(Doing::ReadingHead) => gateway.metrics.closed(Closed::HeadTimeout),
+        End::Expired(Doing::Serving) => gateway.metrics.closed(Closed::RequestTimeout),
+        // hyper has answered these itself, without a body.
+        End::Finished(Err(error)) if error.is_parse() => {
+            let status = if error.is_parse_too_large() {
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+            } else {
+                StatusCode::BAD_REQUEST
+            };
+            gateway.metrics.no_source.count(status);
+            gateway.metrics.closed(Closed::Malformed);
+        }
+        End::Finished(_) => {}
+    }
+}

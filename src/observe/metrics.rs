@@ -1,0 +1,220 @@
+//! Metrics, as a struct that is handed down: no globals, labels only from configuration and closed lists, and every
+//! series present from the start, so that `rate()` and alerts see the first increment.
+//!
+//! The doc comment of a field and its HELP text say the same thing in one place each: names and labels are the contract
+//! with dashboards, so they change only with a CHANGELOG entry.
+
+mod families;
+mod source;
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use prometheus::{Encoder as _, Histogram, IntCounter, IntGauge, Registry, TextEncoder};
+
+use self::families::Families;
+pub use self::source::{EventResult, Outcome, SourceMetrics};
+use crate::{
+    config::Config,
+    journal::{self, Stats},
+};
+
+/// Every metric that is not one source's.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Open connections.
+    pub connections: IntGauge,
+    /// Requests between head and answer.
+    pub inflight_requests: IntGauge,
+    inflight_bytes: IntGauge,
+    /// Requests that belong to no source.
+    pub no_source: source::Requests,
+    closed: Vec<(Closed, IntCounter)>,
+    /// Publications, one counter per result.
+    pub published: Vec<(Published, IntCounter)>,
+    /// From hand-over to the bus to its acknowledgement, seconds.
+    pub publish_duration: Histogram,
+    /// Publications without an answer yet.
+    pub bus_inflight: IntGauge,
+    bus_up: IntGauge,
+    journal: JournalMetrics,
+    dedup_entries: IntGauge,
+    log_lines_dropped: IntCounter,
+}
+
+/// Why hookbus closed a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closed {
+    /// More than `max_connections`.
+    Limit,
+    /// A head that took longer than `head_timeout`.
+    HeadTimeout,
+    /// A body that stalled longer than `body_timeout`.
+    BodyTimeout,
+    /// A request not complete within `request_timeout`.
+    RequestTimeout,
+    /// No request for `idle_timeout`.
+    Idle,
+    /// Not HTTP.
+    Malformed,
+    /// Still busy at the drain deadline.
+    Drain,
+}
+
+impl Closed {
+    const ALL: [(Closed, &'static str); 7] = [
+        (Closed::Limit, "limit"),
+        (Closed::HeadTimeout, "head_timeout"),
+        (Closed::BodyTimeout, "body_timeout"),
+        (Closed::RequestTimeout, "request_timeout"),
+        (Closed::Idle, "idle"),
+        (Closed::Malformed, "malformed"),
+        (Closed::Drain, "drain"),
+    ];
+}
+
+/// How a publication ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Published {
+    /// Acknowledged.
+    Ok,
+    /// Refused for now: full, or too much at once.
+    Refused,
+    /// Failed.
+    Error,
+}
+
+impl Published {
+    const ALL: [(Published, &'static str); 3] =
+        [(Published::Ok, "ok"), (Published::Refused, "refused"), (Published::Error, "error")];
+}
+
+#[derive(Debug)]
+struct JournalMetrics {
+    records: IntGauge,
+    bytes: IntGauge,
+    free_bytes: IntGauge,
+    oldest: IntGauge,
+    up: IntGauge,
+    appends: IntCounter,
+    fsync_duration: Histogram,
+    damage_bytes: IntCounter,
+    errors: Vec<(journal::Operation, IntCounter)>,
+}
+
+impl Metrics {
+    /// All families, each series at zero.
+    ///
+    /// # Errors
+    /// Two families with one name: a mistake in this module that the first start shows.
+    pub fn new(config: &Config) -> Result<(Arc<Self>, Vec<Arc<SourceMetrics>>), prometheus::Error> {
+        let registry = Registry::new();
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        let families = Families { registry: &registry };
+        let requests = families.counters(
+            "http_requests_total",
+            "Requests answered, by source (none: no source has the path) and status.",
+            &["source", "status"],
+        )?;
+        let sources = source::register(&families, &requests, &config.sources)?;
+        families.build_info()?;
+        families.durability_info(config.bus.kind)?;
+        let bus_up = families.gauge("bus_up", "1 while the bus can be reached.")?;
+        bus_up.set(1);
+        let metrics = Metrics {
+            connections: families.gauge("http_connections", "Open connections.")?,
+            inflight_requests: families.gauge("http_inflight_requests", "Requests between head and answer.")?,
+            inflight_bytes: families.gauge("http_inflight_bytes", "Bytes of request bodies held now.")?,
+            no_source: source::Requests::new(&requests, "none"),
+            closed: families.closed()?,
+            published: families.published()?,
+            publish_duration: families
+                .durations("bus_publish_duration_seconds", "From hand-over to the bus to its acknowledgement.")?,
+            bus_inflight: families.gauge("bus_inflight", "Publications without an answer yet.")?,
+            bus_up,
+            journal: families.journal()?,
+            dedup_entries: families.gauge("dedup_entries", "Events remembered as durable.")?,
+            log_lines_dropped: families
+                .counter("log_lines_dropped_total", "Log lines dropped because standard error was blocked.")?,
+            registry: registry.clone(),
+        };
+        Ok((Arc::new(metrics), sources))
+    }
+
+    /// Counts a connection that hookbus closed.
+    pub fn closed(&self, reason: Closed) {
+        add(&self.closed, reason);
+    }
+
+    /// Counts a publication.
+    pub fn published(&self, result: Published) {
+        add(&self.published, result);
+    }
+
+    /// The text exposition format, with the gauges that are read off their owners at scrape time.
+    pub fn render(&self, readings: &Readings) -> String {
+        let stats = &readings.journal;
+        self.inflight_bytes.set(signed(readings.inflight_bytes));
+        self.dedup_entries.set(signed(readings.dedup_entries));
+        self.log_lines_dropped.inc_by(readings.log_lines_dropped.saturating_sub(self.log_lines_dropped.get()));
+        self.bus_up.set(i64::from(stats.up));
+        self.journal.records.set(signed(stats.records));
+        self.journal.bytes.set(signed(stats.bytes));
+        self.journal.free_bytes.set(signed(stats.free_bytes));
+        self.journal.up.set(i64::from(stats.up));
+        self.journal.oldest.set(stats.oldest.map_or(0, unix_seconds));
+        let mut text = Vec::new();
+        // Encoding into memory fails only for families without a name, which registration has refused.
+        let _encoded = TextEncoder::new().encode(&self.registry.gather(), &mut text);
+        String::from_utf8(text).unwrap_or_default()
+    }
+}
+
+/// What is read off its owner at each scrape.
+#[derive(Debug)]
+pub struct Readings {
+    /// Bytes of the in-flight budget in use.
+    pub inflight_bytes: usize,
+    /// Events in the recent memory.
+    pub dedup_entries: usize,
+    /// Log lines dropped so far.
+    pub log_lines_dropped: u64,
+    /// The journal's own account.
+    pub journal: Stats,
+}
+
+fn unix_seconds(time: SystemTime) -> i64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| signed(since.as_secs()))
+}
+
+fn signed<T: TryInto<i64>>(number: T) -> i64 {
+    number.try_into().unwrap_or(i64::MAX)
+}
+
+fn add<T: Copy + PartialEq>(counters: &[(T, IntCounter)], wanted: T) {
+    if let Some((_, counter)) = counters.iter().find(|(label, _)| *label == wanted) {
+        counter.inc();
+    }
+}
+
+/// The journal reports its own work as it happens.
+impl journal::Observer for Metrics {
+    fn appended(&self, records: u64) {
+        self.journal.appends.inc_by(records);
+    }
+
+    fn fsynced(&self, took: Duration) {
+        self.journal.fsync_duration.observe(took.as_secs_f64());
+    }
+
+    fn error(&self, operation: journal::Operation) {
+        add(&self.journal.errors, operation);
+    }
+
+    fn damage(&self, bytes: u64) {
+        self.journal.damage_bytes.inc_by(bytes);
+    }
+}

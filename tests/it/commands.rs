@@ -1,0 +1,120 @@
+//! The commands as an operator calls them.
+
+use std::{fs, process::Command};
+
+use serde_json::Value;
+
+use crate::harness::{HOOKBUS, POLICY, Setup, sample};
+
+#[test]
+fn every_documented_event_can_be_triggered() {
+    let gateway = Setup::new("", "").start();
+    let url = |path: &str| format!("http://{}{path}", gateway.address);
+    let list = gateway.setup.run(&["trigger", "--list"]);
+    let list = String::from_utf8(list.stdout).unwrap();
+    assert_eq!(list.lines().count(), 68);
+    for line in list.lines() {
+        let mut words = line.split_whitespace();
+        let (vendor, form, event) = (words.next().unwrap(), words.next().unwrap(), words.next().unwrap());
+        let path = if vendor == "audit1" { crate::harness::AUDIT } else { POLICY };
+        let output = gateway.setup.run(&["trigger", vendor, event, "--form", form, "--url", &url(path)]);
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let events = gateway.tail(68);
+    for (line, listed) in events.iter().zip(list.lines()) {
+        let event: Value = serde_json::from_str(line).unwrap();
+        let mut words = listed.split_whitespace();
+        assert_eq!(event["vendor"], words.next().unwrap());
+        assert_eq!(event["form"], words.next().unwrap());
+        assert!(event["type"].as_str().unwrap().ends_with(words.next().unwrap()));
+    }
+    assert_eq!(gateway.metric(r#"events_total{result="accepted",source="acme",type="unknown"}"#), 0.0);
+}
+
+#[test]
+fn trigger_counts_posts_files_and_explains_itself() {
+    let gateway = Setup::new("", "").start();
+    let url = format!("http://{}{POLICY}", gateway.address);
+    let output = gateway.setup.run(&["trigger", "1099policy", "policy.active", "--count", "20", "--url", &url]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(gateway.metric("journal_appends_total"), 20.0, "twenty different events");
+
+    let file = gateway.setup.path().join("body.json");
+    fs::write(&file, b"not json at all").unwrap();
+    let output = gateway.setup.run(&["trigger", "1099policy", "--body-file", "body.json", "--url", &url]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(gateway.metric(r#"events_total{result="accepted",source="acme",type="quarantine"}"#), 1.0);
+
+    for (arguments, code) in [
+        (&["trigger", "1099policy", "no.such"][..], 64),
+        (&["trigger", "audit1", "file.failed", "--form", "nested"], 64),
+        (&["trigger", "audit1", "file.failed", "--source", "nobody"], 64),
+        (&["trigger", "1099policy", "policy.active", "--url", "http://127.0.0.1:1/x"], 1),
+        (&["trigger", "nobody", "policy.active"], 64),
+        (&["trigger"], 64),
+        (&["dance"], 64),
+    ] {
+        let output = gateway.setup.run(arguments);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(!output.stderr.is_empty());
+    }
+}
+
+#[test]
+fn tail_follows_filters_and_prints_for_people() {
+    let gateway = Setup::new("", "").start();
+    assert_eq!(gateway.post(POLICY, &sample("samples/1099policy/flat/policy.active.json")).status, 200);
+    // Without --from-start it prints only what comes after it began.
+    let mut following = Command::new("timeout")
+        .args(["30", HOOKBUS, "tail", "webhooks.audit1.>", "--count", "1"])
+        .current_dir(gateway.setup.path())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let body = sample("samples/audit1/snake/file.failed.json");
+    let mut number = 0;
+    let output = loop {
+        // `tail` says nothing when it is ready, so post until it has seen one.
+        let fresh = String::from_utf8(body.clone()).unwrap().replace("\"event\"", &format!("\"n\":{number},\"event\""));
+        assert_eq!(gateway.post(crate::harness::AUDIT, fresh.as_bytes()).status, 200);
+        number += 1;
+        if following.try_wait().unwrap().is_some() {
+            break following.wait_with_output().unwrap();
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    };
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(text.lines().count(), 1);
+    assert!(text.contains("webhooks.audit1.file.failed") && text.contains("id=sha256:"), "{text}");
+}
+
+#[test]
+fn a_closed_pipe_ends_tail_quietly() {
+    let gateway = Setup::new("", "").start();
+    for n in 0..2000 {
+        let body = format!(r#"{{"type":"policy.active","data":{{"n":{n}}}}}"#);
+        if n % 500 == 0 {
+            assert_eq!(gateway.post(POLICY, body.as_bytes()).status, 200);
+        }
+    }
+    let script = format!("{HOOKBUS} tail --json --from-start --count 4 | head -n 1; exit ${{PIPESTATUS[0]}}");
+    let output = Command::new("bash").args(["-c", &script]).current_dir(gateway.setup.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn help_version_and_completions_are_there() {
+    let setup = Setup::new("", "");
+    for command in ["", "serve", "check", "trigger", "tail", "completions"] {
+        let arguments: Vec<_> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
+        let output = setup.run(&arguments);
+        assert!(output.status.success() && output.stdout.len() > 200, "{command}");
+    }
+    let version = String::from_utf8(setup.run(&["--version"]).stdout).unwrap();
+    assert!(version.starts_with(concat!("hookbus ", env!("CARGO_PKG_VERSION"))), "{version}");
+    for shell in ["bash", "zsh", "fish"] {
+        let output = setup.run(&["completions", shell]);
+        assert!(output.status.success());
+        assert!(String::from_utf8(output.stdout).unwrap().contains("from-start"), "{shell}");
+    }
+}

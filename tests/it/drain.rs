@@ -1,0 +1,108 @@
+//! The stop: unready, still accepting for a while, then closing, finishing, flushing, exit 0.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::harness::{Connection, PATIENCE, POLICY, Setup, post_head, sample, signature, wait_until};
+
+const BODY: &str = "samples/1099policy/flat/policy.active.json";
+
+#[test]
+fn unready_at_once_then_accepting_for_the_delay_then_closed() {
+    let mut gateway = Setup::new("drain_delay = \"1500ms\"", "").start();
+    assert_eq!(gateway.get_admin("/readyz").status, 200);
+    let mut pooled = gateway.connect();
+    assert_eq!(pooled.post(POLICY, &sample(BODY)).header("connection"), None);
+    let begin = Instant::now();
+    gateway.signal("-TERM");
+    wait_until("unready", || gateway.get_admin("/readyz").status == 503);
+    assert_eq!(gateway.get_admin("/livez").status, 200);
+    let late = gateway.post(POLICY, &sample(BODY));
+    assert_eq!((late.status, late.header("connection")), (200, Some("close")), "a balancer that has not heard yet");
+    assert_eq!(pooled.post(POLICY, &sample(BODY)).header("connection"), Some("close"));
+    assert_eq!(gateway.wait().code(), Some(0));
+    assert!(begin.elapsed() >= Duration::from_millis(1500));
+}
+
+#[test]
+fn what_is_in_flight_is_finished() {
+    let mut gateway = Setup::new("", "").start();
+    let body = sample(BODY);
+    let mut slow = gateway.connect();
+    slow.send([post_head(POLICY, &body, &signature(POLICY, &body)).as_bytes(), &body[..10]].concat());
+    let mut idle = gateway.connect();
+    assert_eq!(idle.post(POLICY, b"{}").status, 200);
+    gateway.wait_for_metric("http_inflight_requests", 1.0);
+    gateway.signal("-TERM");
+    assert!(idle.closed_within(PATIENCE), "an idle connection is closed");
+    slow.send(&body[10..]);
+    let answer = slow.answer().unwrap();
+    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    assert_eq!(gateway.wait().code(), Some(0));
+}
+
+#[test]
+fn at_the_deadline_what_is_left_is_cut() {
+    let mut gateway = Setup::new("drain_deadline = \"500ms\"", "").start();
+    let mut stuck = gateway.connect();
+    stuck.send(format!("POST {POLICY} HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n"));
+    gateway.wait_for_metric("http_inflight_requests", 1.0);
+    let begin = Instant::now();
+    gateway.signal("-INT");
+    assert_eq!(gateway.wait().code(), Some(0));
+    assert!(begin.elapsed() >= Duration::from_millis(500) && begin.elapsed() < Duration::from_secs(4));
+    assert!(gateway.log_so_far().contains("drain deadline reached"));
+}
+
+#[test]
+fn a_second_signal_skips_the_delay() {
+    let mut gateway = Setup::new("drain_delay = \"60s\"", "").start();
+    gateway.signal("-INT");
+    gateway.wait_for_log(|line| line["message"] == "draining");
+    gateway.signal("-INT");
+    assert_eq!(gateway.wait().code(), Some(0));
+}
+
+/// SIGTERM under load: senders that reconnect when told to close see no failed request until the listener is gone.
+#[test]
+fn under_load_no_request_that_was_read_is_lost() {
+    let mut gateway = Setup::new("drain_delay = \"500ms\"", "").start();
+    let address = gateway.address;
+    let (answered, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+    thread::scope(|scope| {
+        for sender in 0..8 {
+            let (answered, stop) = (&answered, &stop);
+            scope.spawn(move || {
+                let mut connection = None;
+                for number in 0.. {
+                    if stop.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let body = format!(r#"{{"id":"evt_{sender}_{number}","type":"policy.active","data":{{}}}}"#);
+                    let open: &mut Connection = connection.get_or_insert_with(|| Connection::open(address));
+                    let answer = open.post(POLICY, body.as_bytes());
+                    assert_eq!(answer.status, 200);
+                    answered.fetch_add(1, Ordering::Relaxed);
+                    if answer.header("connection") == Some("close") {
+                        // As a balancer that has seen the unready endpoint: no new connection to it.
+                        return;
+                    }
+                }
+            });
+        }
+        wait_until("load", || answered.load(Ordering::Relaxed) > 200);
+        gateway.signal("-TERM");
+    });
+    stop.store(true, Ordering::Relaxed);
+    assert_eq!(gateway.wait().code(), Some(0));
+    let count = answered.load(Ordering::Relaxed);
+    let setup = {
+        let mut g = gateway;
+        std::mem::replace(&mut g.setup, Setup::new("", ""))
+    };
+    let found = crate::harness::tail(setup.path(), &["--from-start", "--count", &count.to_string()]);
+    assert_eq!(found.len() as u64, count);
+}

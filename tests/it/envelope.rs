@@ -1,0 +1,145 @@
+//! The envelope as others see it: byte for byte, and through the CloudEvents SDKs of two other languages.
+
+use std::{
+    io::Write as _,
+    process::{Command, Stdio},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use hookbus::{
+    envelope::{attributes::Attribute, message::Binding},
+    journal::{Reader, Start},
+};
+use serde_json::{Value, json, value::RawValue};
+
+use crate::harness::{AUDIT, Gateway, POLICY, Setup, sample};
+
+/// Numbers, escapes, key order, duplicate keys, blanks and letters that a parser would have changed.
+const ODD: &[u8] =
+    "{ \"id\":\"evt_odd\",\t\"type\":\"policy.active\",\r\n \"data\":{\"z\":148320.50,\"a\":12345678901234567890123,\
+    \"e\":1e400,\"d\":1,\"d\":2,\"u\":\"\\u00e9\\ud83d\\ude00 \\ud800 \\/ Zoë 保険\",\"n\":-0.0,\"b\": [ ] } } "
+        .as_bytes();
+
+#[test]
+fn odd_bodies_arrive_byte_for_byte() {
+    let gateway = Setup::new("", "").start();
+    assert_eq!(gateway.post(POLICY, ODD).status, 200);
+    // As stored: exactly the bytes received.
+    let entry = first_entry(&gateway);
+    assert_eq!(entry.body, ODD);
+    // As printed: the same bytes less the white space between tokens.
+    let line = gateway.tail(1).remove(0);
+    let compact = "{\"id\":\"evt_odd\",\"type\":\"policy.active\",\"data\":{\"z\":148320.50,\"a\":12345678901234567890123,\
+        \"e\":1e400,\"d\":1,\"d\":2,\"u\":\"\\u00e9\\ud83d\\ude00 \\ud800 \\/ Zoë 保険\",\"n\":-0.0,\"b\":[]}}";
+    assert!(line.ends_with(&format!(",\"data\":{compact}}}")), "{line}");
+}
+
+fn first_entry(gateway: &Gateway) -> hookbus::journal::Entry {
+    let mut reader = Reader::open(&gateway.setup.path().join("hookbus-data"), Start::Oldest).unwrap();
+    reader.next().unwrap().unwrap()
+}
+
+#[test]
+fn a_trace_is_passed_on_or_begun() {
+    let gateway = Setup::new("", "").start();
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let body = sample("samples/1099policy/flat/policy.active.json");
+    let headers = format!("traceparent: {trace}\r\n{}", crate::harness::signature(POLICY, &body));
+    assert_eq!(gateway.connect().request(&crate::harness::post_head(POLICY, &body, &headers), &body).status, 200);
+    assert_eq!(gateway.post(POLICY, b"{\"type\":\"policy.active\"}").status, 200);
+    let events = gateway.tail(2);
+    let traces: Vec<_> =
+        events.iter().map(|line| serde_json::from_str::<Value>(line).unwrap()["traceparent"].clone()).collect();
+    assert_eq!(traces[0], trace);
+    assert!(traces[1].as_str().unwrap().starts_with("00-") && traces[1] != trace, "{traces:?}");
+}
+
+/// What a reader of another language must find: one line of JSON per event.
+fn expectations(lines: &[String], gateway: &Gateway) -> Vec<Value> {
+    let mut reader = Reader::open(&gateway.setup.path().join("hookbus-data"), Start::Oldest).unwrap();
+    lines
+        .iter()
+        .map(|structured| {
+            let entry = reader.next().unwrap().unwrap();
+            let message = hookbus::bus::message(entry.head, entry.body).unwrap();
+            let kafka: Vec<_> = message
+                .headers(Binding::Kafka)
+                .chain(
+                    message
+                        .content_type(Binding::Kafka, hookbus::config::Encoding::Binary)
+                        .map(|value| ("content-type".into(), value.into())),
+                )
+                .collect();
+            json!({
+                "structured": structured,
+                "key": message.get(Attribute::PartitionKey),
+                "kafka_headers": kafka,
+                "body": STANDARD.encode(&message.body),
+            })
+        })
+        .collect()
+}
+
+/// Runs an SDK's reader over every kind of event and compares what it read, attribute by attribute.
+fn read_by_sdk(program: &str, script: &str, variable: &str, path: &str) {
+    let gateway = Setup::new("", "").start();
+    let bodies: [(&str, Vec<u8>); 6] = [
+        (POLICY, sample("samples/documents/1099policy/certificate.flagged.json")),
+        (POLICY, sample("samples/1099policy/flat/category_code.added.json")),
+        (AUDIT, sample("samples/audit1/payments/payment.completed.json")),
+        (AUDIT, sample("samples/documents/audit1/file.processed.json")),
+        (POLICY, br#"{"id":"evt_\"\\ \u00e9 %","type":"strange.type","data":{"id":"\ud83d\ude00"}}"#.to_vec()),
+        (POLICY, b"\xff\xfe not json".to_vec()),
+    ];
+    for (path, body) in &bodies {
+        assert_eq!(gateway.post(path, body).status, 200);
+    }
+    let lines = gateway.tail(bodies.len());
+    let input: String = expectations(&lines, &gateway).iter().map(|line| format!("{line}\n")).collect();
+    let root = env!("CARGO_MANIFEST_DIR");
+    let mut child = Command::new(program)
+        .arg(format!("{root}/tests/sdk/{script}"))
+        .env(variable, format!("{root}/target/tools/{path}"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{script} failed (run `make tools`)");
+    let read: Vec<Value> =
+        String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(read.len(), lines.len() * 2, "each event in both modes");
+    for (pair, line) in read.chunks(2).zip(&lines) {
+        let written: serde_json::Map<String, Value> = serde_json::from_str(line).unwrap();
+        for found in pair {
+            for (name, value) in &written {
+                if name == "time" {
+                    // An SDK may keep a time as an instant of its own.
+                    assert_eq!(instant(&found["attributes"][name]), instant(value), "{script} {}", found["mode"]);
+                } else if name != "data" && name != "data_base64" {
+                    assert_eq!(&found["attributes"][name], value, "{script} {} {name}", found["mode"]);
+                }
+            }
+            let raw: std::collections::HashMap<String, &RawValue> = serde_json::from_str(line).unwrap();
+            match raw.get("data") {
+                Some(data) => assert_eq!(found["data"], serde_json::from_str::<Value>(data.get()).unwrap(), "{script}"),
+                None => assert_eq!(found["data_base64"], written["data_base64"], "{script} {}", found["mode"]),
+            }
+        }
+    }
+}
+
+fn instant(value: &Value) -> jiff::Timestamp {
+    value.as_str().unwrap().parse().unwrap()
+}
+
+#[test]
+fn the_python_sdk_reads_both_modes() {
+    read_by_sdk("python3", "read.py", "PYTHONPATH", "python");
+}
+
+#[test]
+fn the_javascript_sdk_reads_both_modes() {
+    read_by_sdk("node", "read.js", "NODE_PATH", "node/node_modules");
+}

@@ -1,0 +1,209 @@
+//! What arrives and what comes out: every documented event through the front door, and strangers of every kind.
+
+use serde_json::Value;
+
+use crate::harness::{AUDIT, POLICY, Setup, sample};
+
+fn rows() -> Vec<Value> {
+    serde_json::from_str(&std::fs::read_to_string("tests/data/expected.json").unwrap()).unwrap()
+}
+
+/// Every sample, the documents' own printed examples included, gives exactly its row of `expected.json`. The source of
+/// both vendors is called `acme` there.
+#[test]
+fn every_documented_sample_comes_out_as_expected() {
+    use sha2::{Digest as _, Sha256};
+    let setup = Setup::new("", "");
+    let file = setup.path().join("hookbus.toml");
+    let config = std::fs::read_to_string(&file).unwrap().replace("name = \"acme\"", "name = \"policy_only\"");
+    for (vendor, path) in [("1099policy", POLICY), ("audit1", AUDIT)] {
+        let (mine, other) = if vendor == "audit1" { ("payroll", "policy_only") } else { ("policy_only", "payroll") };
+        std::fs::write(&file, config.replace(&format!("name = \"{mine}\""), "name = \"acme\"")).unwrap();
+        assert!(config.contains(other));
+        let directory = format!("HOOKBUS__JOURNAL__DIRECTORY={vendor}");
+        let gateway = Setup { dir: tempfile::tempdir().unwrap() };
+        copy(setup.path(), gateway.path());
+        let gateway = gateway.start_under(&["env", &directory]);
+        let rows: Vec<_> = rows().into_iter().filter(|row| row["vendor"] == vendor).collect();
+        assert!(rows.len() > 20);
+        for row in &rows {
+            assert_eq!(gateway.post(path, &sample(row["sample"].as_str().unwrap())).status, 200);
+        }
+        // A printed example and our own sample may be the same event; both are there, unless byte-equal.
+        let stored = gateway.metric("journal_records") as usize;
+        assert_eq!(stored, rows.len());
+        let events = crate::harness::tail(
+            gateway.setup.path(),
+            &["--from-start", "--count", &stored.to_string(), "--config", "tail.toml"],
+        );
+        for (row, line) in rows.iter().zip(&events) {
+            let event: Value = serde_json::from_str(line).unwrap();
+            for (attribute, value) in row.as_object().unwrap() {
+                let found = match attribute.as_str() {
+                    "sample" | "data_sha256" | "subject_or_topic" | "source_name" => continue,
+                    name => &event[name],
+                };
+                assert_eq!(found, value, "{} {attribute}", row["sample"]);
+            }
+            for absent in ["subject", "time"] {
+                assert_eq!(event.get(absent).is_some(), row.get(absent).is_some(), "{} {absent}", row["sample"]);
+            }
+            let digest = Sha256::digest(sample(row["sample"].as_str().unwrap()));
+            let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(hex, row["data_sha256"].as_str().unwrap());
+            assert_eq!(event["specversion"], "1.0");
+            assert_eq!(event["datacontenttype"], "application/json");
+        }
+    }
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir(to.join("secrets")).unwrap();
+    for file in ["hookbus.toml", "secrets/1099policy", "secrets/audit1"] {
+        std::fs::copy(from.join(file), to.join(file)).unwrap();
+    }
+    // `tail` reads the directory that the environment chose for the gateway.
+    let config = std::fs::read_to_string(to.join("hookbus.toml")).unwrap();
+    let vendor = if config.split("vendor = \"audit1\"").next().unwrap().ends_with("name = \"acme\"\n") {
+        "audit1"
+    } else {
+        "1099policy"
+    };
+    std::fs::write(
+        to.join("tail.toml"),
+        config.replace("[journal]\n", &format!("[journal]\ndirectory = \"{vendor}\"\n")),
+    )
+    .unwrap();
+}
+
+fn event_of(body: &[u8]) -> Value {
+    let gateway = Setup::new("", "").start();
+    assert_eq!(gateway.post(POLICY, body).status, 200);
+    serde_json::from_str(&gateway.tail(1)[0]).unwrap()
+}
+
+#[test]
+fn an_unknown_type_goes_to_the_catch_all_with_its_name() {
+    let gateway = Setup::new("", "").start();
+    let body = br#"{"id":"evt_1","type":"policy.teleported","created":1767312148,"data":{"id":"pl_1"}}"#;
+    assert_eq!(gateway.post(POLICY, body).status, 200);
+    assert_eq!(gateway.metric(r#"events_total{result="accepted",source="acme",type="unknown"}"#), 1.0);
+    let lines =
+        crate::harness::tail(gateway.setup.path(), &["webhooks.1099policy.unknown", "--from-start", "--count", "1"]);
+    let event: Value = serde_json::from_str(&lines[0]).unwrap();
+    assert_eq!(event["type"], "com.1099policy.policy.teleported");
+    assert_eq!(event["partitionkey"], "1099policy/acme/pl_1");
+    assert_eq!(event["data"]["data"]["id"], "pl_1");
+}
+
+/// Types that try to choose a subject, a log line or a metric label.
+#[test]
+fn hostile_types_go_to_quarantine() {
+    let mut gateway = Setup::new("", "").start();
+    let long = "x".repeat(300);
+    let types =
+        ["*", ">", "..", "a..b", "$JS.API.STREAM.PURGE.X", &long, "a\0b", "a\r\nNats-Rollup: all", "a\u{202e}b", ""];
+    for event_type in types {
+        let body = serde_json::json!({"id": "evt_1", "type": event_type, "data": {}}).to_string();
+        assert_eq!(gateway.post(POLICY, body.as_bytes()).status, 200, "{event_type:?}");
+    }
+    let count = types.len().to_string();
+    let arguments = ["webhooks.1099policy.quarantine", "--from-start", "--count", &count];
+    for (line, event_type) in crate::harness::tail(gateway.setup.path(), &arguments).iter().zip(types) {
+        let event: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(event["type"], "com.1099policy.quarantine");
+        assert!(event["id"].as_str().unwrap().starts_with("sha256:"));
+        assert!(event.get("form").is_none() && event.get("data").is_none());
+        let reason = event["quarantinereason"].as_str().unwrap();
+        assert!(reason.starts_with("type_"), "{event_type:?}: {reason}");
+    }
+    assert_eq!(
+        gateway.metric(r#"events_total{result="accepted",source="acme",type="quarantine"}"#),
+        types.len() as f64
+    );
+    let log = gateway.log_so_far();
+    assert!(!log.contains("PURGE") && !log.contains('\u{202e}') && !log.contains("Rollup"), "{log}");
+}
+
+/// The twelve kinds of quarantine, each with its reason, each answered 200, each with its bytes unharmed.
+#[test]
+fn quarantine_keeps_the_bytes_and_says_why() {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    let deep = format!(r#"{{"type":"policy.active","data":{}1{}}}"#, "[".repeat(200), "]".repeat(200));
+    let long = format!(r#"{{"type":"{}"}}"#, "a".repeat(129));
+    let cases: [(&str, &[u8]); 12] = [
+        ("empty", b""),
+        ("not_utf8", b"{\"type\":\"\xff\"}"),
+        ("not_json", b"type=policy.active"),
+        ("not_object", b"[1,2]"),
+        ("too_deep", deep.as_bytes()),
+        ("type_missing", b"{\"id\":\"evt_1\"}"),
+        ("type_not_string", b"{\"type\":7}"),
+        ("type_empty", b"{\"type\":\"\"}"),
+        ("type_not_text", b"{\"type\":\"a\\u0000\"}"),
+        ("type_unroutable", b"{\"type\":\"a b\"}"),
+        ("type_too_long", long.as_bytes()),
+        ("duplicate_member", b"{\"type\":\"a\",\"\\u0074ype\":\"b\"}"),
+    ];
+    let gateway = Setup::new("", "").start();
+    for (_, body) in cases {
+        assert_eq!(gateway.post(POLICY, body).status, 200);
+    }
+    for ((reason, body), line) in cases.iter().zip(gateway.tail(cases.len())) {
+        let event: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(event["quarantinereason"], *reason);
+        assert_eq!(event["datacontenttype"], "application/octet-stream");
+        assert_eq!(STANDARD.decode(event["data_base64"].as_str().unwrap()).unwrap(), *body, "{reason}");
+        assert_eq!(event["partitionkey"], event["id"]);
+    }
+}
+
+#[test]
+fn odd_members_and_wrong_shapes_are_taken() {
+    let event = event_of(br#"{"type":"policy.active","data":null,"extra":[1,{"x":null}],"created":"yesterday"}"#);
+    assert_eq!(event["type"], "com.1099policy.policy.active");
+    assert!(event.get("time").is_none() && event.get("subject").is_none() && event.get("entitypath").is_none());
+    assert_eq!(event["data"]["extra"][1]["x"], Value::Null);
+    let event = event_of(br#"{"type":"policy.active","id":42,"data":{"id":4711},"created":1767312148123}"#);
+    assert!(event["id"].as_str().unwrap().starts_with("sha256:"), "an id that is no string is derived");
+    assert_eq!(event["subject"], "4711");
+    assert_eq!(event["time"], "2026-01-02T00:02:28.123Z");
+}
+
+#[test]
+fn a_repeat_is_answered_and_stored_once() {
+    let mut gateway = Setup::new("", "").start();
+    let body = sample("samples/1099policy/flat/policy.active.json");
+    for _ in 0..3 {
+        assert_eq!(gateway.post(POLICY, &body).status, 200);
+    }
+    assert_eq!(gateway.metric("journal_appends_total"), 1.0);
+    assert_eq!(gateway.metric(r#"dedup_hits_total{source="acme"}"#), 2.0);
+    assert_eq!(gateway.metric(r#"events_total{result="duplicate",source="acme",type="policy.active"}"#), 2.0);
+    assert_eq!(gateway.metric("dedup_entries"), 1.0);
+    gateway.wait_for_log(|line| line["reason"] == "duplicate");
+}
+
+#[test]
+fn one_id_with_two_bodies_is_two_events_and_counted() {
+    let mut gateway = Setup::new("", "").start();
+    for n in [1, 2] {
+        let body = format!(r#"{{"id":"evt_1","type":"policy.active","data":{{"n":{n}}}}}"#);
+        assert_eq!(gateway.post(POLICY, body.as_bytes()).status, 200);
+    }
+    assert_eq!(gateway.metric(r#"id_conflicts_total{source="acme"}"#), 1.0);
+    assert_eq!(gateway.tail(2).len(), 2);
+    gateway.wait_for_log(|line| line["reason"] == "known id with another body" && line["event_id"] == "evt_1");
+}
+
+/// `X-Audit1-Event` is not signed: it is compared and counted, and chooses nothing.
+#[test]
+fn an_unsigned_type_header_chooses_nothing() {
+    let gateway = Setup::new("", "").start();
+    let body = sample("samples/audit1/snake/file.failed.json");
+    let headers = format!("X-Audit1-Event: file.processed\r\n{}", crate::harness::signature(AUDIT, &body));
+    assert_eq!(gateway.connect().request(&crate::harness::post_head(AUDIT, &body, &headers), &body).status, 200);
+    assert_eq!(gateway.metric(r#"type_mismatch_total{source="payroll"}"#), 1.0);
+    let event: Value = serde_json::from_str(&gateway.tail(1)[0]).unwrap();
+    assert_eq!(event["type"], "com.audit1.file.failed");
+}

@@ -1,0 +1,139 @@
+//! Connections, memory and overload.
+
+use std::{fs, thread, time::Duration};
+
+use crate::harness::{Connection, POLICY, Setup, post_head, sample, wait_until};
+
+const BODY: &str = "samples/1099policy/flat/policy.active.json";
+
+/// 500 unsigned bodies of the largest size at once: what the process holds is bounded by the budget and by what hyper
+/// buffers per connection, not by what senders declare or send.
+#[test]
+fn a_flood_of_unsigned_bodies_stays_within_the_budget() {
+    const FLOOD: usize = 500;
+    const BODY_BYTES: usize = 5 * 1024 * 1024;
+    const BUDGET: u64 = 32 * 1024 * 1024;
+    // hyper's read buffer of each connection, and the allocator's slack around it all.
+    const BUFFERS: u64 = FLOOD as u64 * 64 * 1024;
+    const SLACK: u64 = 24 * 1024 * 1024;
+    let gateway = Setup::new("max_inflight = \"32MiB\"\nbody_timeout = \"4s\"", "").start();
+    let before = peak_rss(gateway.pid());
+
+    let address = gateway.address;
+    let senders: Vec<_> = (0..FLOOD)
+        .map(|_| {
+            thread::Builder::new()
+                .stack_size(256 * 1024)
+                .spawn(move || {
+                    let mut connection = Connection::open(address);
+                    connection
+                        .send(format!("POST {POLICY} HTTP/1.1\r\nHost: h\r\nContent-Length: {BODY_BYTES}\r\n\r\n"));
+                    let piece = vec![b'x'; 64 * 1024];
+                    for _ in 0..BODY_BYTES / piece.len() {
+                        // A 503 and a close is what most of them get half-way.
+                        if connection.try_send(&piece).is_err() {
+                            break;
+                        }
+                    }
+                    connection.answer().map(|answer| answer.status)
+                })
+                .unwrap()
+        })
+        .collect();
+    let statuses: Vec<_> = senders.into_iter().map(|sender| sender.join().unwrap()).collect();
+    // A sender whose own bytes are unread when the gateway closes may see a reset instead of the 503.
+    assert!(statuses.iter().all(|status| matches!(status, None | Some(401 | 408 | 503))), "{statuses:?}");
+    assert!(gateway.metric(r#"http_requests_total{source="acme",status="503"}"#) > 0.0, "the budget was never used up");
+    let grown = peak_rss(gateway.pid()) - before;
+    assert!(grown <= BUDGET + BUFFERS + SLACK, "grew by {} MiB", grown / 1024 / 1024);
+
+    gateway.wait_for_metric("http_inflight_bytes", 0.0);
+    assert_eq!(gateway.post(POLICY, &sample(BODY)).status, 200, "and it serves on");
+    assert_eq!(gateway.metric("journal_appends_total"), 1.0, "nothing unsigned was stored");
+}
+
+/// `VmHWM` of `/proc/<pid>/status` in bytes.
+fn peak_rss(pid: u64) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
+
+/// A body that is only declared holds no memory: heads that announce much more than the budget do not shut out others.
+#[test]
+fn a_declared_body_holds_no_budget() {
+    let gateway = Setup::new("max_inflight = \"8MiB\"", "").start();
+    let held: Vec<_> = (0..50)
+        .map(|_| {
+            let mut connection = gateway.connect();
+            connection.send(format!("POST {POLICY} HTTP/1.1\r\nHost: h\r\nContent-Length: 5000000\r\n\r\n"));
+            connection
+        })
+        .collect();
+    gateway.wait_for_metric("http_inflight_requests", 50.0);
+    assert_eq!(gateway.post(POLICY, &sample(BODY)).status, 200);
+    drop(held);
+}
+
+#[test]
+fn without_budget_it_is_503_before_the_body_is_read() {
+    let gateway = Setup::new("max_inflight = \"1MiB\"\nmax_body = \"1MiB\"", "").start();
+    let mut holder = gateway.connect();
+    let body = vec![b'x'; 1024 * 1024];
+    holder.send(post_head(POLICY, &body, ""));
+    holder.send(&body[..body.len() - 1]);
+    gateway.wait_for_metric("http_inflight_bytes", 1024.0 * 1024.0);
+    let small = sample(BODY);
+    let answer = gateway.connect().request(&post_head(POLICY, &small, ""), b"");
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")));
+    assert_eq!(answer.body, r#"{"error":"unavailable"}"#);
+    holder.send(&body[..1]);
+    assert_eq!(holder.answer().map(|answer| answer.status), Some(401));
+    gateway.wait_for_metric("http_inflight_bytes", 0.0);
+    assert_eq!(gateway.post(POLICY, &small).status, 200);
+}
+
+#[test]
+fn one_connection_too_many_is_503_and_closed() {
+    let gateway = Setup::new("max_connections = 2", "").start();
+    let mut first = gateway.connect();
+    assert_eq!(first.post(POLICY, &sample(BODY)).status, 200);
+    let mut second = gateway.connect();
+    assert_eq!(second.post(POLICY, &sample(BODY)).status, 200);
+    let mut third = gateway.connect();
+    assert_eq!(third.answer().map(|answer| answer.status), Some(503));
+    assert_eq!(gateway.metric(r#"http_connections_closed_total{reason="limit"}"#), 1.0);
+    drop(second);
+    gateway.wait_for_metric("http_connections", 1.0);
+    assert_eq!(gateway.post(POLICY, &sample(BODY)).status, 200);
+}
+
+/// Out of file descriptors the accept loop pauses instead of spinning or dying, and serves when there are some again.
+#[test]
+fn out_of_file_descriptors_is_survived() {
+    let mut gateway = Setup::new("", "").start_under(&["prlimit", "--nofile=64:64"]);
+    let flood: Vec<_> = (0..100).map(|_| gateway.connect()).collect();
+    gateway.wait_for_log(|line| line["message"] == "accept failed");
+    drop(flood);
+    wait_until("an answer", || {
+        let mut connection = gateway.connect();
+        connection.send(format!("GET {POLICY} HTTP/1.1\r\nHost: h\r\n\r\n"));
+        connection.answer().is_some_and(|answer| answer.status == 200)
+    });
+}
+
+/// A log that nobody reads (a full pipe) blocks no request.
+#[test]
+fn a_blocked_log_blocks_nobody() {
+    let gateway = Setup::new("", "").start_under(
+        &["sh", "-c", r#"exec "$0" "$@" 2> >(head -n 1 >&2; exec sleep 600)"#]
+            .map(|word| if word == "sh" { "bash" } else { word }),
+    );
+    let mut connection = gateway.connect();
+    let head = format!("GET {POLICY} HTTP/1.1\r\nHost: h\r\nConnection: keep-alive\r\n\r\n");
+    for _ in 0..8000 {
+        assert_eq!(connection.request(&head, b"").status, 200);
+    }
+    wait_until("dropped lines", || gateway.metric("log_lines_dropped_total") > 0.0);
+    thread::sleep(Duration::from_millis(1));
+}

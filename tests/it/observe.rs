@@ -1,0 +1,121 @@
+//! Metrics, health and logs as an operator's tools read them.
+
+use std::{
+    io::Write as _,
+    process::{Command, Stdio},
+};
+
+use crate::harness::{POLICY, Setup, sample};
+
+#[test]
+fn promtool_finds_nothing_to_say() {
+    let gateway = Setup::new("", "").start();
+    assert_eq!(gateway.post(POLICY, &sample("samples/1099policy/flat/policy.active.json")).status, 200);
+    let answer = gateway.get_admin("/metrics");
+    assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    let promtool = concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools/prometheus/usr/bin/promtool");
+    let mut child = Command::new(promtool)
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool (run `make tools`)");
+    child.stdin.take().unwrap().write_all(answer.body.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
+}
+
+/// Every series of the contract stands before the first request, and no request adds one.
+#[test]
+fn all_series_are_present_from_the_start() {
+    let gateway = Setup::new("", "").start();
+    let series = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        lines.map(|line| line.rsplit_once(' ').unwrap().0.to_owned()).collect()
+    };
+    let before = series(&gateway.get_admin("/metrics").body);
+    for family in [
+        r#"http_requests_total{source="acme",status="200"}"#,
+        r#"http_requests_total{source="none",status="404"}"#,
+        r#"http_request_duration_seconds_count{outcome="failed",source="payroll"}"#,
+        r#"http_request_body_bytes_count{source="acme"}"#,
+        "http_connections",
+        "http_inflight_requests",
+        "http_inflight_bytes",
+        r#"http_connections_closed_total{reason="head_timeout"}"#,
+        r#"signature_checks_total{result="stale",source="acme"}"#,
+        r#"secret_matches_total{secret="1099policy",source="acme"}"#,
+        r#"signature_skew_seconds_count{source="acme"}"#,
+        r#"secret_reloads_total{result="refused",source="acme"}"#,
+        r#"secret_reload_success{source="acme"}"#,
+        r#"events_total{result="failed",source="acme",type="certificate.flagged"}"#,
+        r#"events_total{result="accepted",source="payroll",type="quarantine"}"#,
+        r#"event_age_seconds_count{source="acme"}"#,
+        r#"last_event_timestamp_seconds{source="acme"}"#,
+        r#"type_mismatch_total{source="payroll"}"#,
+        r#"id_conflicts_total{source="acme"}"#,
+        r#"bus_publish_total{result="refused"}"#,
+        "bus_publish_duration_seconds_count",
+        "bus_up",
+        "bus_inflight",
+        r#"bus_durability_info{bus="journal",class="synced"}"#,
+        "journal_records",
+        "journal_bytes",
+        "journal_free_bytes",
+        "journal_oldest_timestamp_seconds",
+        "journal_up",
+        "journal_appends_total",
+        "journal_fsync_duration_seconds_count",
+        "journal_damage_bytes_total",
+        r#"journal_errors_total{operation="fsync"}"#,
+        r#"dedup_hits_total{source="acme"}"#,
+        "dedup_entries",
+        "log_lines_dropped_total",
+    ] {
+        assert!(before.contains(&format!("hookbus_{family}")), "{family}");
+    }
+    assert!(before.iter().any(|name| name.starts_with("hookbus_build_info{")));
+    assert!(before.iter().any(|name| name == "process_resident_memory_bytes"));
+    for n in 0..200 {
+        let body = format!(r#"{{"type":"made.up.{n}","data":{{"id":"{n}"}}}}"#);
+        assert_eq!(gateway.post(POLICY, body.as_bytes()).status, 200);
+        gateway.connect().request(&format!("GET /made/up/{n} HTTP/1.1\r\nHost: h\r\n\r\n"), b"");
+    }
+    assert_eq!(series(&gateway.get_admin("/metrics").body), before, "no input makes a series");
+}
+
+#[test]
+fn one_line_per_request_says_what_happened() {
+    let mut gateway = Setup::new("", "").start();
+    assert_eq!(gateway.post(POLICY, &sample("samples/documents/1099policy/certificate.flagged.json")).status, 200);
+    let line = gateway.wait_for_log(|line| line["message"] == "request" && line["status"] == 200);
+    assert_eq!(line["source"], "acme");
+    assert_eq!(line["outcome"], "accepted");
+    assert_eq!(line["type"], "com.1099policy.certificate.flagged");
+    assert_eq!(line["event_id"], "evt_abc123");
+    assert_eq!(line["bytes"], sample("samples/documents/1099policy/certificate.flagged.json").len());
+    assert_eq!(line["trace_id"].as_str().unwrap().len(), 32);
+    assert!(line["duration_ms"].as_f64().unwrap() > 0.0 && line["timestamp"].is_string());
+}
+
+#[test]
+fn text_logs_are_for_people() {
+    let setup = Setup::new("", "[log]\nformat = \"text\"\n");
+    let mut child = Command::new(crate::harness::HOOKBUS)
+        .arg("serve")
+        .current_dir(setup.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let killed = Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    let output = {
+        child.wait().unwrap();
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut text).unwrap();
+        text
+    };
+    assert!(killed.success() && output.contains("INFO") && output.contains("serving"), "{output}");
+}

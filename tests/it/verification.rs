@@ -1,0 +1,58 @@
+//! Signatures through the front door. The rules themselves are tested beside the code, with every vector.
+
+use crate::harness::{AUDIT, POLICY, Setup, post_head, sample, signature, unix_now};
+
+const BODY: &str = "samples/1099policy/flat/policy.active.json";
+
+#[test]
+fn unsigned_requests_leave_nothing_behind() {
+    let mut gateway = Setup::new("", "").start();
+    let canary = br#"{"id":"canary_id","type":"policy.active","data":{"id":"canary_entity"}}"#;
+    let forged = format!("convoy-timestamp: {}\r\nx-convoy-signature: {}\r\n", unix_now(), "ab".repeat(64));
+    for headers in ["", &forged, &signature(AUDIT, canary)] {
+        assert_eq!(gateway.connect().request(&post_head(POLICY, canary, headers), canary).status, 401);
+    }
+    assert_eq!(gateway.metric("journal_appends_total"), 0.0);
+    assert_eq!(gateway.metric("dedup_entries"), 0.0);
+    assert!(!gateway.log_so_far().contains("canary"), "nobody has looked into an unsigned body");
+    let setup = gateway.stop();
+    for file in std::fs::read_dir(setup.path().join("hookbus-data")).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        assert!(!bytes.windows(6).any(|window| window == b"canary"));
+    }
+}
+
+#[test]
+fn every_signature_line_must_verify() {
+    let gateway = Setup::new("", "").start();
+    let body = sample("samples/audit1/camel/file.processed.json");
+    let right = signature(AUDIT, &body);
+    let wrong = format!("X-Audit1-Signature: {}\r\n", "00".repeat(32));
+    assert_eq!(gateway.connect().request(&post_head(AUDIT, &body, &(right.clone() + &wrong)), &body).status, 401);
+    assert_eq!(gateway.connect().request(&post_head(AUDIT, &body, &right), &body).status, 200);
+}
+
+#[test]
+fn skew_age_and_the_matching_secret_are_measured() {
+    let gateway = Setup::new("", "").start();
+    assert_eq!(gateway.post(POLICY, &sample(BODY)).status, 200);
+    assert_eq!(gateway.metric(r#"secret_matches_total{secret="1099policy",source="acme"}"#), 1.0);
+    assert_eq!(gateway.metric(r#"signature_skew_seconds_count{source="acme"}"#), 1.0);
+    assert!(gateway.metric(r#"signature_skew_seconds_sum{source="acme"}"#) < 30.0);
+    assert_eq!(gateway.metric(r#"event_age_seconds_count{source="acme"}"#), 1.0);
+    assert!(gateway.metric(r#"last_event_timestamp_seconds{source="acme"}"#) > 1.7e9);
+}
+
+/// Secrets and bodies never reach a log or a metric, whatever happens to the request.
+#[test]
+fn secrets_and_payloads_are_in_neither_log_nor_metrics() {
+    let mut gateway = Setup::new("", "[log]\nlevel = \"debug\"\n").start();
+    let body = br#"{"id":"evt_1","type":"policy.active","data":{"id":"pl_1","ssn":"canary-123-45-6789"}}"#;
+    assert_eq!(gateway.post(POLICY, body).status, 200);
+    assert_eq!(gateway.connect().request(&post_head(POLICY, body, ""), body).status, 401);
+    let metrics = gateway.get_admin("/metrics").body;
+    let command_line = std::fs::read_to_string(format!("/proc/{}/cmdline", gateway.pid())).unwrap();
+    for text in [gateway.log_so_far(), metrics, command_line] {
+        assert!(!text.contains("canary") && !text.contains(crate::harness::SECRET), "{text}");
+    }
+}

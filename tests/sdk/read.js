@@ -1,0 +1,33 @@
+// Reads events with the CloudEvents SDK for JavaScript: each line of input in structured and in (Kafka) binary mode.
+// The SDK validates strictly: an attribute of the wrong name or type throws.
+const { HTTP, Kafka } = require("cloudevents");
+
+function shown(mode, event) {
+  event.validate();
+  const { data, data_base64: base64, ...attributes } = event.toJSON();
+  const bytes = Buffer.isBuffer(data) || data instanceof Uint8Array;
+  if (base64 !== undefined || bytes) {
+    return { mode, attributes, data_base64: base64 ?? Buffer.from(data).toString("base64") };
+  }
+  return { mode, attributes, data: typeof data === "string" ? JSON.parse(data) : data };
+}
+
+let text = "";
+process.stdin.on("data", (chunk) => (text += chunk));
+process.stdin.on("end", () => {
+  for (const line of text.split("\n").filter(Boolean)) {
+    const given = JSON.parse(line);
+    // Structured mode is the same in every binding; the SDK's Kafka reader wants a time, which is optional.
+    const structured = HTTP.toEvent({
+      headers: { "content-type": "application/cloudevents+json" },
+      body: given.structured,
+    });
+    const binary = Kafka.toEvent({
+      key: given.key,
+      headers: Object.fromEntries(given.kafka_headers),
+      value: Buffer.from(given.body, "base64"),
+    });
+    console.log(JSON.stringify(shown("structured", structured)));
+    console.log(JSON.stringify(shown("binary", binary)));
+  }
+});
