@@ -1,6 +1,6 @@
 //! The bus: where a message becomes durable. A closed set, so that no caller knows which one it is.
 
-use std::future::Future;
+use std::{future::Future, pin::Pin};
 
 use crate::{
     envelope::{Attributes, Message},
@@ -14,16 +14,41 @@ pub enum Bus {
     Journal(Journal),
 }
 
-/// Why a message did not become durable.
+/// How a message became durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ack {
+    /// Stored now.
+    Stored,
+    /// The bus had it already.
+    Duplicate,
+}
+
+/// Why a message did not become durable. A closed list, the same for every bus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
-    /// Not now: full, or more at once than it takes. A retry may succeed.
+    /// No acknowledgement in time. The message may be stored, or be stored later: unknown, never failed.
+    #[error("timeout")]
+    Timeout,
+    /// Not now: full, electing, unreachable, or more at once than it takes. A retry may succeed.
     #[error("refused for now")]
     Refused,
-    /// It failed, or nobody knows.
+    /// Larger than the bus takes.
+    #[error("too large")]
+    TooLarge,
+    /// No stream, topic or catch-all takes it.
+    #[error("unroutable")]
+    Unroutable,
+    /// The bus does not let us.
+    #[error("unauthorized")]
+    Unauthorized,
+    /// It failed in another way.
     #[error("failed")]
-    Failed,
+    Error,
 }
+
+/// A publication under way. It was handed over when it was made, so that calls keep their order; dropping it takes
+/// nothing back.
+pub type Publication = Pin<Box<dyn Future<Output = Result<Ack, PublishError>> + Send>>;
 
 impl Bus {
     /// Publishes one message. It is handed over when this returns, so calls keep their order; the future resolves when
@@ -31,20 +56,11 @@ impl Bus {
     ///
     /// # Errors
     /// See [`PublishError`].
-    pub fn publish(
-        &self,
-        attributes: Attributes,
-        body: bytes::Bytes,
-    ) -> impl Future<Output = Result<(), PublishError>> + Send + use<> {
+    pub fn publish(&self, message: Message) -> Publication {
         match self {
             Bus::Journal(journal) => {
-                let durable = journal.append(Record { head: attributes.into_encoded(), body });
-                async move {
-                    durable.await.map(|_sequence| ()).map_err(|error| match error {
-                        AppendError::Busy | AppendError::Full | AppendError::Closed => PublishError::Refused,
-                        AppendError::Failed | AppendError::TooLarge => PublishError::Failed,
-                    })
-                }
+                let durable = journal.append(Record { head: message.attributes.into_encoded(), body: message.body });
+                Box::pin(async move { durable.await.map(|_sequence| Ack::Stored).map_err(PublishError::from) })
             }
         }
     }
@@ -53,6 +69,16 @@ impl Bus {
     pub fn close(&self) {
         match self {
             Bus::Journal(journal) => journal.close(),
+        }
+    }
+}
+
+impl From<AppendError> for PublishError {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Busy | AppendError::Full | AppendError::Closed => PublishError::Refused,
+            AppendError::TooLarge => PublishError::TooLarge,
+            AppendError::Failed => PublishError::Error,
         }
     }
 }

@@ -15,10 +15,10 @@ use std::{
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    bus::{Bus, PublishError},
+    bus::{Ack, Bus, PublishError},
     endpoint::Endpoint,
-    envelope::{Envelope, attributes::Attribute},
-    observe::metrics::{EventResult, Metrics, Published},
+    envelope::{Envelope, Message, attributes::Attribute},
+    observe::metrics::{EventResult, Metrics},
     recent::{Recent, Seen},
 };
 
@@ -38,24 +38,15 @@ impl Receipt {
 /// Why an event is not durable. It may still become so; the sender's retry carries the same id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Undeliverable {
-    /// The bus takes nothing now.
-    #[error("bus refused")]
-    Refused,
-    /// The bus failed.
-    #[error("bus failed")]
-    Failed,
+    /// The bus did not take it.
+    #[error("bus: {0}")]
+    Bus(#[from] PublishError),
+    /// The task that published it has panicked.
+    #[error("publication broken off")]
+    BrokenOff,
     /// No acknowledgement within `answer_timeout`.
     #[error("bus too slow")]
     TooSlow,
-}
-
-impl From<PublishError> for Undeliverable {
-    fn from(error: PublishError) -> Self {
-        match error {
-            PublishError::Refused => Undeliverable::Refused,
-            PublishError::Failed => Undeliverable::Failed,
-        }
-    }
 }
 
 /// The bus, the memory of recent events, and their counters.
@@ -98,10 +89,10 @@ impl Delivery {
         }
         let work = tokio::spawn(Arc::clone(self).publish(envelope, endpoint, label));
         match timeout(self.answer_timeout, work).await {
-            Ok(Ok(Ok(()))) => Ok(Receipt { seen }),
+            Ok(Ok(Ok(_))) => Ok(Receipt { seen }),
             Ok(Ok(Err(error))) => Err(error.into()),
             // A panic in the task: the event is not known to be durable.
-            Ok(Err(_)) => Err(Undeliverable::Failed),
+            Ok(Err(_)) => Err(Undeliverable::BrokenOff),
             Err(_) => Err(Undeliverable::TooSlow),
         }
     }
@@ -111,25 +102,21 @@ impl Delivery {
         envelope: Envelope,
         endpoint: Arc<Endpoint>,
         label: &'static str,
-    ) -> Result<(), PublishError> {
+    ) -> Result<Ack, PublishError> {
         let Envelope { attributes, body, fingerprint } = envelope;
         let id = attributes.get(Attribute::Id).unwrap_or_default().to_owned();
         let _under_way = UnderWay::begin(&self);
         let handed_over = Instant::now();
-        let result = self.bus.publish(attributes, body.share()).await;
+        let result = self.bus.publish(Message { attributes, body: body.share() }).await;
         self.metrics.publish_duration.observe(handed_over.elapsed().as_secs_f64());
+        self.metrics.published(result);
         match result {
-            Ok(()) => {
+            Ok(_) => {
                 self.recent.remember(&endpoint.identity.name, &id, fingerprint);
-                self.metrics.published(Published::Ok);
                 endpoint.metrics.event(label, EventResult::Accepted);
                 endpoint.metrics.last_event.set(jiff::Timestamp::now().as_second());
             }
-            Err(PublishError::Refused) => self.metrics.published(Published::Refused),
-            Err(PublishError::Failed) => self.metrics.published(Published::Error),
-        }
-        if result.is_err() {
-            endpoint.metrics.event(label, EventResult::Failed);
+            Err(_) => endpoint.metrics.event(label, EventResult::Failed),
         }
         result
     }

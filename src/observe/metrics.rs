@@ -17,6 +17,7 @@ use prometheus::{Encoder as _, Histogram, IntCounter, IntGauge, Registry, TextEn
 use self::families::Families;
 pub use self::source::{EventResult, Outcome, SourceMetrics};
 use crate::{
+    bus::{Ack, PublishError},
     config::Config,
     journal::{self, Stats},
 };
@@ -33,8 +34,7 @@ pub struct Metrics {
     /// Requests that belong to no source.
     pub no_source: source::Requests,
     closed: Vec<(Closed, IntCounter)>,
-    /// Publications, one counter per result.
-    pub published: Vec<(Published, IntCounter)>,
+    published: Vec<(Result<Ack, PublishError>, IntCounter)>,
     /// From hand-over to the bus to its acknowledgement, seconds.
     pub publish_duration: Histogram,
     /// Publications without an answer yet.
@@ -74,22 +74,6 @@ impl Closed {
         (Closed::Malformed, "malformed"),
         (Closed::Drain, "drain"),
     ];
-}
-
-/// How a publication ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Published {
-    /// Acknowledged.
-    Ok,
-    /// Refused for now: full, or too much at once.
-    Refused,
-    /// Failed.
-    Error,
-}
-
-impl Published {
-    const ALL: [(Published, &'static str); 3] =
-        [(Published::Ok, "ok"), (Published::Refused, "refused"), (Published::Error, "error")];
 }
 
 #[derive(Debug)]
@@ -150,7 +134,7 @@ impl Metrics {
     }
 
     /// Counts a publication.
-    pub fn published(&self, result: Published) {
+    pub fn published(&self, result: Result<Ack, PublishError>) {
         add(&self.published, result);
     }
 

@@ -5,8 +5,12 @@ use prometheus::{
     core::Collector,
 };
 
-use super::{Closed, JournalMetrics, Published};
-use crate::{config::BusKind, journal::Operation};
+use super::{Closed, JournalMetrics};
+use crate::{
+    bus::{Ack, PublishError},
+    config::BusKind,
+    journal::Operation,
+};
 
 type Made<T> = Result<T, prometheus::Error>;
 
@@ -59,9 +63,19 @@ impl Families<'_> {
         Ok(Closed::ALL.map(|(reason, label)| (reason, family.with_label_values(&[label]))).into())
     }
 
-    pub(super) fn published(&self) -> Made<Vec<(Published, IntCounter)>> {
+    pub(super) fn published(&self) -> Made<Vec<(Result<Ack, PublishError>, IntCounter)>> {
         let family = self.counters("bus_publish_total", "Publications, by result.", &["result"])?;
-        Ok(Published::ALL.map(|(result, label)| (result, family.with_label_values(&[label]))).into())
+        let results = [
+            (Ok(Ack::Stored), "ok"),
+            (Ok(Ack::Duplicate), "duplicate"),
+            (Err(PublishError::Timeout), "timeout"),
+            (Err(PublishError::Refused), "refused"),
+            (Err(PublishError::TooLarge), "too_large"),
+            (Err(PublishError::Unroutable), "unroutable"),
+            (Err(PublishError::Unauthorized), "unauthorized"),
+            (Err(PublishError::Error), "error"),
+        ];
+        Ok(results.map(|(result, label)| (result, family.with_label_values(&[label]))).into())
     }
 
     pub(super) fn journal(&self) -> Made<JournalMetrics> {
