@@ -1,9 +1,12 @@
 //! Puts the revision and the compiler into the binary, for `hookbus --version` and `hookbus_build_info`.
 
-use std::{env, process::Command};
+use std::{env, path::Path, process::Command};
 
 fn main() {
-    println!("cargo::rerun-if-changed=.git/HEAD");
+    // A commit moves the log, not HEAD itself. A path that is missing would run this script at every build.
+    for file in [".git/HEAD", ".git/logs/HEAD"].into_iter().filter(|file| Path::new(file).exists()) {
+        println!("cargo::rerun-if-changed={file}");
+    }
     println!("cargo::rerun-if-env-changed=HOOKBUS_REVISION");
     // An image build has no .git: there the revision comes from the environment.
     let revision =

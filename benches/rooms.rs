@@ -75,7 +75,7 @@ fn rooms(c: &mut Criterion) {
     let event = vendor::normalise(verify::verify(received(&endpoint)).expect("verified"));
     let envelope = Envelope::new(event, &template, &stamp);
     let message: Message =
-        bus::message(Bytes::copy_from_slice(envelope.attributes.encoded()), body.clone()).expect("a message");
+        bus::message(Bytes::copy_from_slice(envelope.attributes().encoded()), body.clone()).expect("a message");
     group.bench_function("structured", |b| b.iter(|| black_box(&message).structured()));
     group.bench_function("binary_headers", |b| {
         b.iter(|| {
@@ -90,7 +90,7 @@ fn rooms(c: &mut Criterion) {
 
 fn journal(c: &mut Criterion) {
     // Not the system's temporary folder: that may be memory, where a sync costs nothing.
-    let outer = tempfile::tempdir_in("target").expect("a directory");
+    let outer = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
     let options = Options {
         directory: outer.path().join("journal"),
         segment_size: 64 << 20,

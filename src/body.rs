@@ -17,8 +17,18 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use tokio::time::{Instant, timeout_at};
 
-/// First reservation for a body that arrives in several pieces; later ones double it.
-const FIRST_RESERVATION_BYTES: usize = 16 * 1024;
+/// First buffer of a body that arrives in several pieces; later ones double it.
+const FIRST_BUFFER_BYTES: usize = 16 * 1024;
+/// What must arrive within each `body_timeout`, or the rest of the body if that is less: a trickle is a stall.
+const PROGRESS_BYTES: usize = 16 * 1024;
+/// A body of more pieces than this must have [`MIN_PIECE_BYTES`] in each on average: chunks of one byte cost a hundred
+/// times their weight in work.
+const FREE_PIECES: usize = 4096;
+/// See [`FREE_PIECES`].
+const MIN_PIECE_BYTES: usize = 64;
+/// Bodies up to this size may use the whole budget, larger ones three quarters of it: a few senders of huge bodies
+/// cannot shut out the many that are small.
+const SMALL_BODY_BYTES: usize = 64 * 1024;
 
 /// Bytes that all request bodies may hold together.
 #[derive(Debug, Clone)]
@@ -38,15 +48,19 @@ impl Budget {
         self.used.load(Ordering::Relaxed)
     }
 
-    fn take(&self, bytes: usize) -> Result<Share, BodyError> {
-        let mut share = Share { bytes: 0, used: Arc::clone(&self.used) };
-        self.grow(&mut share, bytes).map(|()| share)
+    /// An empty share, unless nothing is left for any body.
+    fn open(&self) -> Result<Share, BodyError> {
+        if self.used() >= self.limit {
+            return Err(BodyError::Overloaded);
+        }
+        Ok(Share { bytes: 0, used: Arc::clone(&self.used) })
     }
 
     /// Makes `share` hold `bytes` in all.
     fn grow(&self, share: &mut Share, bytes: usize) -> Result<(), BodyError> {
         let more = bytes.saturating_sub(share.bytes);
-        let fits = |used: usize| used.checked_add(more).filter(|total| *total <= self.limit);
+        let limit = if bytes > SMALL_BODY_BYTES { self.limit / 4 * 3 } else { self.limit };
+        let fits = |used: usize| used.checked_add(more).filter(|total| *total <= limit);
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).map_err(|_| BodyError::Overloaded)?;
         share.bytes += more;
         Ok(())
@@ -95,7 +109,7 @@ impl Body {
 pub struct Limits {
     /// Most bytes.
     pub max_body: usize,
-    /// Longest pause between two pieces.
+    /// Longest time for 16 KiB of it, or for the rest.
     pub body_timeout: Duration,
     /// When the whole request must be here.
     pub deadline: Instant,
@@ -130,57 +144,32 @@ pub async fn read(mut incoming: Incoming, limits: Limits, budget: &Budget) -> Re
     if declared.is_some_and(|bytes| bytes > limits.max_body) {
         return Err(BodyError::TooLarge);
     }
-    let mut share = budget.take(declared.unwrap_or(FIRST_RESERVATION_BYTES).min(FIRST_RESERVATION_BYTES))?;
-    let Some(first) = piece(&mut incoming, limits).await? else {
+    let mut share = budget.open()?;
+    let mut pace = Pace::begin(limits);
+    let Some(first) = pace.next(&mut incoming).await? else {
         return Ok(Body { bytes: Bytes::new(), _share: share });
     };
+    check_size(first.len(), limits)?;
+    budget.grow(&mut share, first.len())?;
     if incoming.is_end_stream() {
-        check_size(first.len(), limits)?;
-        budget.grow(&mut share, first.len())?;
         return Ok(Body { bytes: first, _share: share });
     }
+    let most = declared.unwrap_or(limits.max_body);
     let mut whole = Vec::new();
-    append(&mut whole, &first, declared, limits, budget, &mut share)?;
-    drop(first);
-    while let Some(next) = piece(&mut incoming, limits).await? {
-        append(&mut whole, &next, declared, limits, budget, &mut share)?;
+    let mut piece = Some(first);
+    while let Some(bytes) = piece {
+        check_size(whole.len() + bytes.len(), limits)?;
+        append(&mut whole, &bytes, most, budget, &mut share)?;
+        piece = pace.next(&mut incoming).await?;
     }
     Ok(Body { bytes: Bytes::from(whole), _share: share })
 }
 
-/// The next piece of data; trailers are passed over, `None` is the end.
-async fn piece(incoming: &mut Incoming, limits: Limits) -> Result<Option<Bytes>, BodyError> {
-    loop {
-        let stalls = Instant::now() + limits.body_timeout;
-        let frame = timeout_at(stalls.min(limits.deadline), incoming.frame())
-            .await
-            .map_err(|_| if limits.deadline <= stalls { BodyError::TooSlow } else { BodyError::Stalled })?;
-        match frame {
-            None => return Ok(None),
-            Some(Err(_)) => return Err(BodyError::Broken),
-            Some(Ok(frame)) => {
-                if let Ok(data) = frame.into_data() {
-                    return Ok(Some(data));
-                }
-            }
-        }
-    }
-}
-
-/// Grows the buffer by doubling up to the declared length, each step first taken from the budget.
-fn append(
-    whole: &mut Vec<u8>,
-    piece: &[u8],
-    declared: Option<usize>,
-    limits: Limits,
-    budget: &Budget,
-    share: &mut Share,
-) -> Result<(), BodyError> {
+/// Grows the buffer by doubling up to the most it can need, each step first taken from the budget.
+fn append(whole: &mut Vec<u8>, piece: &[u8], most: usize, budget: &Budget, share: &mut Share) -> Result<(), BodyError> {
     let needed = whole.len() + piece.len();
-    check_size(needed, limits)?;
     if needed > whole.capacity() {
-        let most = declared.unwrap_or(limits.max_body);
-        let capacity = (whole.capacity() * 2).max(FIRST_RESERVATION_BYTES).min(most).max(needed);
+        let capacity = (whole.capacity() * 2).max(FIRST_BUFFER_BYTES).min(most).max(needed);
         budget.grow(share, capacity)?;
         // Exactly what was taken, not the next power of two.
         whole.reserve_exact(capacity - whole.len());
@@ -191,4 +180,55 @@ fn append(
 
 fn check_size(bytes: usize, limits: Limits) -> Result<(), BodyError> {
     if bytes > limits.max_body { Err(BodyError::TooLarge) } else { Ok(()) }
+}
+
+/// The pace at which a body must come.
+struct Pace {
+    limits: Limits,
+    /// When [`PROGRESS_BYTES`] more must be here.
+    due: Instant,
+    /// Bytes since the last progress.
+    since: usize,
+    pieces: usize,
+    bytes: usize,
+}
+
+impl Pace {
+    fn begin(limits: Limits) -> Self {
+        Pace { limits, due: Instant::now() + limits.body_timeout, since: 0, pieces: 0, bytes: 0 }
+    }
+
+    /// The next piece of data; trailers are passed over, `None` is the end.
+    async fn next(&mut self, incoming: &mut Incoming) -> Result<Option<Bytes>, BodyError> {
+        loop {
+            let deadline = self.limits.deadline;
+            let frame = timeout_at(self.due.min(deadline), incoming.frame())
+                .await
+                .map_err(|_| if deadline <= self.due { BodyError::TooSlow } else { BodyError::Stalled })?;
+            match frame {
+                None => return Ok(None),
+                Some(Err(_)) => return Err(BodyError::Broken),
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.count(data.len())?;
+                        return Ok(Some(data));
+                    }
+                }
+            }
+        }
+    }
+
+    fn count(&mut self, bytes: usize) -> Result<(), BodyError> {
+        self.pieces += 1;
+        self.bytes += bytes;
+        self.since += bytes;
+        if self.since >= PROGRESS_BYTES {
+            self.since = 0;
+            self.due = Instant::now() + self.limits.body_timeout;
+        }
+        if self.pieces > FREE_PIECES && self.bytes / self.pieces < MIN_PIECE_BYTES {
+            return Err(BodyError::Broken);
+        }
+        Ok(())
+    }
 }

@@ -125,7 +125,7 @@ pub enum LogFormat {
 }
 
 /// `log.level`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
     /// Only what needs somebody.
     Error,

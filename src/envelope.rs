@@ -39,20 +39,25 @@ pub struct Identity {
 #[derive(Debug)]
 pub struct Envelope {
     /// Everything about the event but its body.
-    pub attributes: Attributes,
+    pub(crate) attributes: Attributes,
     /// The webhook's body with its share of the in-flight budget.
-    pub body: Body,
-    /// What makes a repeat a repeat.
-    pub fingerprint: u64,
+    pub(crate) body: Body,
+    /// XXH3-64 of the signed bytes: what makes a repeat a repeat.
+    pub(crate) fingerprint: u64,
 }
 
 impl Envelope {
+    /// Everything about the event but its body.
+    pub fn attributes(&self) -> &Attributes {
+        &self.attributes
+    }
+
     /// Wraps an event.
     pub fn new(event: Event, template: &Template, stamp: &Stamp) -> Self {
+        let fingerprint = xxhash_rust::xxh3::xxh3_64(&event.verified.signed());
         let received = event.verified.into_received();
         let (identity, reading) = (&received.endpoint.identity, event.reading);
         let vendor = identity.vendor.as_str();
-        let fingerprint = xxhash_rust::xxh3::xxh3_64(received.body.bytes());
         let incoming = received.headers.get(traceparent::HEADER).and_then(|value| Traceparent::parse(value.as_bytes()));
         let trace = incoming.unwrap_or_else(Traceparent::begin);
 

@@ -19,13 +19,19 @@ use crate::{
     observe::{
         health::Health,
         log::{Lines, RequestLine},
-        metrics::{Metrics, Outcome},
+        metrics::{Closed, Metrics, Outcome},
     },
     recent::Seen,
     reply::Reply,
     vendor::{self, Event},
     verify::{self, Refusal},
 };
+
+/// An older event counts as this old: the last bucket of the histogram ends long before.
+const MAX_AGE_MS: i64 = 30 * 86_400_000;
+
+/// Stands for the status in the log line of a request that was never answered, as proxies have it.
+const NO_ANSWER: u16 = 499;
 
 /// Everything that a request needs; made once, read only.
 #[derive(Debug)]
@@ -90,9 +96,13 @@ enum NotAccepted {
     Delivery(#[from] Undeliverable),
 }
 
-/// What became known of a request on its way, for its line in the log.
-#[derive(Debug, Default)]
-struct Story {
+/// What became known of a request on its way, for its line in the log. A story whose end is never told is that of a
+/// sender who left before the answer: hyper has dropped the handler, the event, if there was one, goes its way.
+#[derive(Debug)]
+struct Story<'g> {
+    gateway: &'g Gateway,
+    begin: Instant,
+    told: bool,
     endpoint: Option<Arc<Endpoint>>,
     path: Option<String>,
     event_type: Option<String>,
@@ -107,12 +117,9 @@ enum Taken {
 }
 
 /// Answers one request, counts it and logs it.
-pub async fn answer(gateway: Arc<Gateway>, request: Request<Incoming>) -> (Response<Full<Bytes>>, Option<BodyError>) {
-    let begin = Instant::now();
-    gateway.metrics.inflight_requests.inc();
-    let mut story = Story::default();
-    let taken = take(&gateway, request, begin, &mut story).await;
-    gateway.metrics.inflight_requests.dec();
+pub async fn answer(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let mut story = Story::begin(&gateway);
+    let taken = take(&gateway, request, &mut story).await;
     let reply = match taken {
         Ok(Taken::Event(_)) => Reply::Received,
         Ok(Taken::Ping) => Reply::Pong,
@@ -121,21 +128,28 @@ pub async fn answer(gateway: Arc<Gateway>, request: Request<Incoming>) -> (Respo
         Err(NotAccepted::Signature(refusal)) => refusal.into(),
         Err(NotAccepted::Delivery(error)) => error.into(),
     };
-    let body_error = match taken {
-        Err(NotAccepted::Body(error)) => Some(error),
-        _ => None,
+    let body_unread = match taken {
+        Err(NotAccepted::Body(error)) => {
+            count_close(&gateway, error);
+            true
+        }
+        _ => false,
     };
-    story.tell(&gateway, reply, &taken, begin);
-    (reply.response(gateway.health.draining() || body_error.is_some()), body_error)
+    story.end(reply, &taken);
+    reply.response(gateway.health.draining() || body_unread)
+}
+
+/// A body that came too slowly ends its connection.
+fn count_close(gateway: &Gateway, error: BodyError) {
+    match error {
+        BodyError::Stalled => gateway.metrics.closed(Closed::BodyTimeout),
+        BodyError::TooSlow => gateway.metrics.closed(Closed::RequestTimeout),
+        BodyError::TooLarge | BodyError::Overloaded | BodyError::Broken => {}
+    }
 }
 
 /// The way of an event: head, body, signature, meaning, envelope, bus.
-async fn take(
-    gateway: &Gateway,
-    request: Request<Incoming>,
-    begin: Instant,
-    story: &mut Story,
-) -> Result<Taken, NotAccepted> {
+async fn take(gateway: &Gateway, request: Request<Incoming>, story: &mut Story<'_>) -> Result<Taken, NotAccepted> {
     let arrival = Timestamp::now();
     let (head, incoming) = request.into_parts();
     check_host(&head)?;
@@ -154,7 +168,7 @@ async fn take(
     let limits = body::Limits {
         max_body: endpoint.max_body,
         body_timeout: gateway.limits.body_timeout,
-        deadline: begin + gateway.limits.request_timeout,
+        deadline: story.begin + gateway.limits.request_timeout,
     };
     let body = body::read(incoming, limits, &gateway.budget).await?;
     story.bytes = body.bytes().len();
@@ -178,7 +192,10 @@ async fn take(
 fn check_host(head: &http::request::Parts) -> Result<(), BadRequest> {
     let mut hosts = head.headers.get_all(header::HOST).iter();
     let host = hosts.next().filter(|host| !host.is_empty()).ok_or(BadRequest::Host)?;
-    let foreign = head.uri.authority().is_some_and(|authority| authority.as_str().as_bytes() != host.as_bytes());
+    let foreign = head
+        .uri
+        .authority()
+        .is_some_and(|authority| !authority.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes()));
     if hosts.next().is_some() || foreign { Err(BadRequest::Host) } else { Ok(()) }
 }
 
@@ -195,18 +212,31 @@ fn observe_event(endpoint: &Endpoint, event: &Event) {
     }
     let received = event.verified.received();
     if let Some(time) = &event.reading.time {
-        let age_ms = received.arrival.as_millisecond().saturating_sub(time.unix_millis);
+        // A vendor's clock ahead of ours, or a date of another century, must not spoil the sum.
+        let age_ms = received.arrival.as_millisecond().saturating_sub(time.unix_millis).clamp(0, MAX_AGE_MS);
         endpoint.metrics.event_age.observe(age_ms as f64 / 1000.0);
     }
-    let header = received.headers.get(vendor::TYPE_HEADER);
-    if header
-        .is_some_and(|header| event.reading.kind.event_type().is_none_or(|read| header.as_bytes() != read.as_bytes()))
-    {
+    if event.contradicts_header() {
         endpoint.metrics.type_mismatch.inc();
     }
 }
 
-impl Story {
+impl<'g> Story<'g> {
+    fn begin(gateway: &'g Gateway) -> Self {
+        gateway.metrics.inflight_requests.inc();
+        Story {
+            gateway,
+            begin: Instant::now(),
+            told: false,
+            endpoint: None,
+            path: None,
+            event_type: None,
+            event_id: None,
+            trace_id: None,
+            bytes: 0,
+        }
+    }
+
     fn remember(&mut self, envelope: &Envelope) {
         let get = |attribute| envelope.attributes.get(attribute).map(str::to_owned);
         self.event_type = get(Attribute::Type);
@@ -214,18 +244,13 @@ impl Story {
         self.trace_id = get(Attribute::Traceparent).and_then(|trace| Some(trace.split('-').nth(1)?.to_owned()));
     }
 
-    fn tell(&self, gateway: &Gateway, reply: Reply, taken: &Result<Taken, NotAccepted>, begin: Instant) {
-        let duration = begin.elapsed();
-        let source = match &self.endpoint {
-            Some(endpoint) => {
-                endpoint.metrics.finished(reply, duration.as_secs_f64());
-                endpoint.identity.name.as_str()
-            }
-            None => {
-                gateway.metrics.no_source.count(reply.status());
-                "none"
-            }
-        };
+    fn end(&mut self, reply: Reply, taken: &Result<Taken, NotAccepted>) {
+        self.told = true;
+        let status = reply.status();
+        match &self.endpoint {
+            Some(endpoint) => endpoint.metrics.finished(reply, self.begin.elapsed().as_secs_f64()),
+            None => self.gateway.metrics.no_source.count(status),
+        }
         let reason = match taken {
             Ok(Taken::Ping) => Some("ping".to_owned()),
             Ok(Taken::Event(receipt)) => match receipt.seen() {
@@ -235,17 +260,30 @@ impl Story {
             },
             Err(error) => Some(error.to_string()),
         };
-        gateway.lines.request(&RequestLine {
-            source,
-            status: reply.status().as_u16(),
-            outcome: Outcome::of(reply).as_str(),
-            reason: reason.as_deref(),
+        self.write(status.as_u16(), Outcome::of(reply).as_str(), reason.as_deref());
+    }
+
+    fn write(&self, status: u16, outcome: &'static str, reason: Option<&str>) {
+        self.gateway.lines.request(&RequestLine {
+            source: self.endpoint.as_ref().map_or("none", |endpoint| &endpoint.identity.name),
+            status,
+            outcome,
+            reason,
             event_type: self.event_type.as_deref(),
             event_id: self.event_id.as_deref(),
             path: self.path.as_deref(),
             bytes: self.bytes,
-            duration,
+            duration: self.begin.elapsed(),
             trace_id: self.trace_id.as_deref(),
         });
+    }
+}
+
+impl Drop for Story<'_> {
+    fn drop(&mut self) {
+        self.gateway.metrics.inflight_requests.dec();
+        if !self.told {
+            self.write(NO_ANSWER, "abandoned", Some("the sender left before the answer"));
+        }
     }
 }

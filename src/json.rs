@@ -9,7 +9,7 @@ mod compact;
 mod tests;
 mod text;
 
-pub use compact::compact;
+pub use compact::{compact, compacting_joins_tokens};
 pub use text::unescape;
 
 use text::{number_end, skip_space, string_end};

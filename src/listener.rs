@@ -1,8 +1,8 @@
 //! The listener: accepts connections, limits them, times them, drains them. HTTP/1.1 only, through hyper's own `http1`
 //! connection; TLS and HTTP/2 belong to the proxy in front. Never reads a body's meaning.
 //!
-//! One listening socket, cloned to every worker: the kernel wakes whoever is idle, a second process cannot share the port
-//! unnoticed, and closing it at the drain leaves no connection behind in a queue of its own.
+//! One listening socket, cloned to every worker: whoever is awake first takes the connection, a second process cannot
+//! share the port unnoticed, and closing it at the drain leaves no connection behind in a queue of its own.
 
 mod clock;
 mod connection;
@@ -39,16 +39,24 @@ pub enum Phase {
     Closing,
 }
 
-/// Binds the webhook listener.
+/// Takes the webhook listener's address, and no connection yet: until [`listen`] a sender is refused and comes again.
 ///
 /// # Errors
 /// The socket's own: the port is taken, or not allowed.
-pub fn bind(address: SocketAddr, backlog: u32) -> io::Result<StdListener> {
+pub fn bind(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restart must not wait for connections of the last run that linger in TIME_WAIT.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// Begins to listen. `backlog`: connections that the kernel queues until they are accepted.
+///
+/// # Errors
+/// The socket's own: another process has begun to listen there meanwhile.
+pub fn listen(socket: Socket, backlog: u32) -> io::Result<StdListener> {
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
     Ok(socket.into())
 }

@@ -5,7 +5,7 @@
 //! half at least, in constant time and without links.
 
 use std::{
-    collections::HashMap,
+    collections::HashSet,
     hash::{BuildHasher as _, RandomState},
     mem,
     sync::Mutex,
@@ -29,49 +29,59 @@ pub struct Recent {
     hasher: RandomState,
     half: usize,
     // A std Mutex: held for one look-up, never across an await.
-    generations: Mutex<Generations>,
+    generations: Mutex<[Generation; 2]>,
 }
 
 #[derive(Debug, Default)]
-struct Generations {
-    young: HashMap<u64, u64>,
-    old: HashMap<u64, u64>,
+struct Generation {
+    /// Hash of source and id, with the body's fingerprint.
+    events: HashSet<(u64, u64)>,
+    /// The same hashes alone, for ids that come with another body.
+    ids: HashSet<u64>,
+}
+
+impl Generation {
+    fn clear(&mut self) {
+        self.events.clear();
+        self.ids.clear();
+    }
 }
 
 impl Recent {
-    /// Remembers at most `bound` events; 0 remembers none.
+    /// Remembers at most `bound` events, rounded up to an even number.
     pub fn new(bound: usize) -> Self {
-        Recent { hasher: RandomState::new(), half: bound / 2, generations: Mutex::default() }
+        Recent { hasher: RandomState::new(), half: bound.div_ceil(2), generations: Mutex::default() }
     }
 
     /// Looks an event up.
     pub fn look(&self, source: &str, id: &str, fingerprint: u64) -> Seen {
         let key = self.hasher.hash_one((source, id));
         let generations = self.lock();
-        match generations.young.get(&key).or_else(|| generations.old.get(&key)) {
-            None => Seen::New,
-            Some(known) if *known == fingerprint => Seen::Repeat,
-            Some(_) => Seen::Conflict,
+        if generations.iter().any(|generation| generation.events.contains(&(key, fingerprint))) {
+            Seen::Repeat
+        } else if generations.iter().any(|generation| generation.ids.contains(&key)) {
+            Seen::Conflict
+        } else {
+            Seen::New
         }
     }
 
     /// Remembers an event that is durable.
     pub fn remember(&self, source: &str, id: &str, fingerprint: u64) {
-        if self.half == 0 {
-            return;
-        }
         let key = self.hasher.hash_one((source, id));
         let mut generations = self.lock();
-        generations.young.insert(key, fingerprint);
-        if generations.young.len() >= self.half {
-            generations.old = mem::take(&mut generations.young);
+        let [young, old] = &mut *generations;
+        young.events.insert((key, fingerprint));
+        young.ids.insert(key);
+        if young.events.len() >= self.half {
+            mem::swap(young, old);
+            young.clear();
         }
     }
 
     /// Events remembered now.
     pub fn len(&self) -> usize {
-        let generations = self.lock();
-        generations.young.len() + generations.old.len()
+        self.lock().iter().map(|generation| generation.events.len()).sum()
     }
 
     /// Whether nothing is remembered.
@@ -79,8 +89,8 @@ impl Recent {
         self.len() == 0
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Generations> {
-        // The memory is only an optimisation: after a panic elsewhere it is still a valid map.
+    fn lock(&self) -> std::sync::MutexGuard<'_, [Generation; 2]> {
+        // The memory is only an optimisation: after a panic elsewhere it is still a valid set.
         self.generations.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
@@ -97,6 +107,8 @@ mod tests {
         assert_eq!(recent.look("a", "1", 7), Seen::Repeat);
         assert_eq!(recent.look("a", "1", 8), Seen::Conflict);
         assert_eq!(recent.look("b", "1", 7), Seen::New);
+        recent.remember("a", "1", 8);
+        assert_eq!(recent.look("a", "1", 7), Seen::Repeat, "the other body does not push it out");
     }
 
     #[test]
@@ -112,9 +124,9 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_of_zero_remembers_nothing() {
-        let recent = Recent::new(0);
+    fn the_smallest_memory_holds_one() {
+        let recent = Recent::new(1);
         recent.remember("a", "1", 7);
-        assert!(recent.is_empty());
+        assert_eq!(recent.look("a", "1", 7), Seen::Repeat);
     }
 }

@@ -47,7 +47,7 @@ impl Secret {
                 text.pop();
             }
         }
-        if text.is_empty() { Err(SecretFault::Empty) } else { Ok(Secret(text.into_boxed_slice())) }
+        if text.trim_ascii().is_empty() { Err(SecretFault::Empty) } else { Ok(Secret(text.into_boxed_slice())) }
     }
 
     /// The secret itself, for keying a hash and nothing else.

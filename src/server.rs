@@ -11,7 +11,7 @@ use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 use crate::{
@@ -33,6 +33,7 @@ use crate::{
     secrets::SecretError,
 };
 
+mod descriptors;
 mod reload;
 
 /// Records that wait for the journal's thread; in-flight requests are bounded by bytes long before.
@@ -71,65 +72,88 @@ pub enum StartError {
 
 /// Serves until SIGTERM or SIGINT, then drains. `warnings`: what the check of the configuration wants known.
 ///
+/// The start, in order: log, secrets, signals, addresses (a taken port is known before a long recovery), admin listener
+/// (alive, not ready), journal, workers, ready.
+///
 /// # Errors
 /// See [`StartError`]; nothing has been accepted then.
 pub fn run(config: &Config, warnings: &[Finding]) -> Result<(), StartError> {
     let lines = log::start(&config.log)?;
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    descriptors::raise(config.listener.max_connections);
     let (metrics, source_metrics) = Metrics::new(config)?;
     let endpoints = Endpoints::load(&config.sources, source_metrics)?;
-    let journal = Journal::open(journal_options(config), Arc::clone(&metrics) as Arc<dyn journal::Observer>)?;
     let control = Builder::new_current_thread().enable_all().build()?;
-    let admin_listener = control
-        .block_on(TcpListener::bind(config.admin.address))
-        .map_err(bind_error("admin.address", config.admin.address))?;
-    let listener = listener::bind(config.listener.address, config.listener.backlog)
-        .map_err(bind_error("listener.address", config.listener.address))?;
-
-    let workers = worker_count(config);
-    let health = Health::new(workers);
-    let bus = Bus::Journal(journal.clone());
-    let delivery = Delivery::new(bus, config.bus.recent_events, config.listener.answer_timeout, Arc::clone(&metrics));
-    let gateway = Arc::new(Gateway {
-        endpoints,
-        limits: config.listener.clone(),
-        budget: Budget::new(config.listener.max_inflight),
-        stamp: Stamp::new(&replica(), jiff::Timestamp::now().as_millisecond()),
-        template: config.bus.subject.clone(),
-        delivery: Arc::clone(&delivery),
-        health: health.clone(),
-        metrics: Arc::clone(&metrics),
-        lines: lines.clone(),
-    });
-    let admin = Arc::new(Admin {
-        metrics,
-        health: health.clone(),
-        budget: gateway.budget.clone(),
-        delivery,
-        journal,
-        lines: lines.clone(),
-    });
-    let address = listener.local_addr()?;
-    let admin_address = admin_listener.local_addr()?;
-    let crew = Crew::start(workers, &listener, &gateway)?;
-    drop(listener);
-    health.enter(Stage::Serving);
-    let pid = std::process::id();
-    tracing::info!(%address, %admin_address, pid, workers, version = env!("CARGO_PKG_VERSION"), "serving");
-
-    control.block_on(async {
-        tokio::spawn(admin::serve(admin_listener, admin));
-        tokio::spawn(reload::watch(Arc::clone(&gateway)));
+    let result = control.block_on(async {
         let mut signals = Signals::new()?;
+        let admin_listener =
+            TcpListener::bind(config.admin.address).await.map_err(bind_error("admin.address", config.admin.address))?;
+        let socket =
+            listener::bind(config.listener.address).map_err(bind_error("listener.address", config.listener.address))?;
+        let workers = worker_count(config);
+        let health = Health::new(workers);
+        let budget = Budget::new(config.listener.max_inflight);
+        let admin = Arc::new(Admin::new(Arc::clone(&metrics), health.clone(), budget.clone(), lines.clone()));
+        let admin_address = admin_listener.local_addr()?;
+        tokio::spawn(admin::serve(admin_listener, Arc::clone(&admin)));
+
+        let journal = tokio::select! {
+            journal = open_journal(config, Arc::clone(&metrics)) => journal?,
+            () = signals.next() => return Ok(()),
+        };
+        let bus = Bus::Journal(journal.clone());
+        let delivery =
+            Delivery::new(bus, config.bus.recent_events, config.listener.answer_timeout, Arc::clone(&metrics));
+        admin.opened(journal, Arc::clone(&delivery));
+        let gateway = Arc::new(Gateway {
+            endpoints,
+            limits: config.listener.clone(),
+            budget,
+            stamp: Stamp::new(&replica(), jiff::Timestamp::now().as_millisecond()),
+            template: config.bus.subject.clone(),
+            delivery,
+            health: health.clone(),
+            metrics,
+            lines: lines.clone(),
+        });
+        reload::start(Arc::clone(&gateway))?;
+        let listener = listener::listen(socket, config.listener.backlog)?;
+        let address = listener.local_addr()?;
+        let crew = Crew::start(workers, &listener, &gateway)?;
+        // The workers' clones are the socket now; it closes when they stop accepting.
+        drop(listener);
+        health.enter(Stage::Serving);
+        let (pid, version) = (std::process::id(), env!("CARGO_PKG_VERSION"));
+        let revision = env!("HOOKBUS_REVISION");
+        tracing::info!(%address, %admin_address, pid, workers, version, revision, "serving");
         signals.next().await;
         drain(&gateway, &crew, &mut signals).await;
-        Ok::<_, io::Error>(())
-    })?;
-    crew.stop();
-    gateway.delivery.bus().close();
-    tracing::info!("stopped");
+        crew.stop();
+        gateway.delivery.bus().close();
+        Ok(())
+    });
+    // A recovery that a signal has overtaken goes on reading until the process ends.
+    control.shutdown_background();
+    if result.is_ok() {
+        tracing::info!("stopped");
+    }
     lines.flush(FLUSH_LIMIT);
-    Ok(())
+    result
+}
+
+/// Recovery reads every record once, so it gets a thread: the admin listener answers meanwhile.
+async fn open_journal(config: &Config, metrics: Arc<Metrics>) -> Result<Journal, StartError> {
+    let (options, begin) = (journal_options(config), Instant::now());
+    let directory = options.directory.canonicalize().unwrap_or_else(|_| options.directory.clone());
+    tracing::info!(directory = %directory.display(), "opening the journal");
+    let observer = Arc::clone(&metrics) as Arc<dyn journal::Observer>;
+    let journal = tokio::task::spawn_blocking(move || Journal::open(options, observer))
+        .await
+        .map_err(|panic| io::Error::other(panic.to_string()))??;
+    let stats = journal.stats();
+    metrics.durability(config.bus.kind, stats.in_memory);
+    tracing::info!(records = stats.records, bytes = stats.bytes, took = ?begin.elapsed(), "journal open");
+    Ok(journal)
 }
 
 /// The stop, in order: unready at once; connections still accepted for a while, because balancers learn late; no more
@@ -142,13 +166,15 @@ async fn drain(gateway: &Gateway, crew: &Crew, signals: &mut Signals) {
     let _signal_or_delay = timeout(limits.drain_delay, signals.next()).await;
     crew.phase.send_replace(Phase::Closing);
     let deadline = Instant::now() + limits.drain_deadline;
-    while (crew.slots.open() > 0 || gateway.delivery.under_way() > 0) && Instant::now() < deadline {
+    // Accept loops and connections hold receivers of the phase: when the last one is gone, so are they.
+    let _closed_or_deadline = timeout_at(deadline, crew.phase.closed()).await;
+    while gateway.delivery.under_way() > 0 && Instant::now() < deadline {
         sleep(DRAIN_TICK).await;
     }
-    let cut = crew.slots.open();
-    (0..cut).for_each(|_| gateway.metrics.closed(Closed::Drain));
-    if cut > 0 {
-        tracing::warn!(connections = cut, "drain deadline reached");
+    let (connections, publications) = (crew.slots.open(), gateway.delivery.under_way());
+    (0..connections).for_each(|_| gateway.metrics.closed(Closed::Drain));
+    if connections + publications > 0 {
+        tracing::warn!(connections, publications, "drain deadline reached: these are cut");
     }
 }
 
@@ -163,7 +189,7 @@ struct Crew {
 impl Crew {
     fn start(workers: usize, listener: &StdListener, gateway: &Arc<Gateway>) -> io::Result<Self> {
         let slots = Slots::new(gateway.limits.max_connections);
-        let (phase, _) = watch::channel(Phase::Open);
+        let (phase, phase_seen) = watch::channel(Phase::Open);
         let (stop, _) = watch::channel(false);
         let mut crew = Crew { threads: Vec::with_capacity(workers), phase, stop, slots };
         for number in 0..workers {
@@ -173,7 +199,7 @@ impl Crew {
                 TcpListener::from_std(listener.try_clone()?)?
             };
             let gateway = Arc::clone(gateway);
-            let (slots, phase, stop) = (crew.slots.clone(), crew.phase.subscribe(), crew.stop.subscribe());
+            let (slots, phase, stop) = (crew.slots.clone(), phase_seen.clone(), crew.stop.subscribe());
             let work = move || work(&runtime, number, listener, gateway, slots, phase, stop);
             crew.threads.push(thread::Builder::new().name(format!("worker-{number}")).spawn(work)?);
         }
@@ -205,21 +231,31 @@ fn work(
     });
 }
 
-/// SIGTERM and SIGINT as one.
+/// SIGTERM and SIGINT as one; SIGHUP as none.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
     fn new() -> io::Result<Self> {
-        Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        let on = |kind| signal(kind);
+        Ok(Signals {
+            terminate: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+            hangup: on(SignalKind::hangup())?,
+        })
     }
 
+    /// The next one. SIGHUP asks for nothing that does not happen anyway, and must not kill.
     async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => tracing::info!("SIGHUP: secrets are read every few seconds without it"),
+            }
         }
     }
 }

@@ -25,22 +25,37 @@ use std::{fmt, str::FromStr};
 use crate::verify::Verified;
 
 /// The unsigned header in which Audit1 repeats the event's type (portal guide). It is compared, and chooses nothing.
-pub const TYPE_HEADER: &str = "x-audit1-event";
+const AUDIT1_TYPE_HEADER: &str = "x-audit1-event";
 
 /// A verified request and what its body says.
 #[derive(Debug)]
 pub struct Event {
     /// The request.
-    pub verified: Verified,
+    pub(crate) verified: Verified,
     /// Its meaning.
-    pub reading: Reading,
+    pub(crate) reading: Reading,
+}
+
+impl Event {
+    /// Whether an unsigned header says another type than the body.
+    pub fn contradicts_header(&self) -> bool {
+        let received = self.verified.received();
+        let header = match received.endpoint.identity.vendor {
+            Vendor::Policy1099 => None,
+            Vendor::Audit1 => received.headers.get(AUDIT1_TYPE_HEADER),
+        };
+        header.is_some_and(|said| self.reading.kind.event_type().is_none_or(|read| read.as_bytes() != said.as_bytes()))
+    }
 }
 
 /// Reads a verified body: the only door from a request into this room (P2).
 pub fn normalise(verified: Verified) -> Event {
     let received = verified.received();
     let identity = &received.endpoint.identity;
-    let reading = read(identity.vendor, &identity.name, received.body.bytes());
+    let mut reading = read(identity.vendor, &identity.name, received.body.bytes());
+    if reading.id_is_derived && verified.proof().compacted {
+        reading.id = derived_id(identity.vendor, &identity.name, &verified.signed());
+    }
     Event { verified, reading }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! Rules common to both vendors: at least one signature header, and every signature line that is there must verify
 //! under some live secret. Parsing comes before hashing, and the first line that does not verify ends the work, so an
-//! unsigned request costs two hashes of its body per live secret at the most.
+//! unsigned request costs two hashes of its body per live secret at the most, a signed one four.
 
 mod audit1;
 mod hex;
@@ -14,13 +14,17 @@ mod keys;
 mod policy1099;
 pub mod sign;
 
-use std::{path::PathBuf, time::Duration};
+use std::{borrow::Cow, path::PathBuf, time::Duration};
 
 use crate::{
     intake::Received,
+    json,
     secrets::{Reload, SecretError, Watched},
     vendor::Vendor,
 };
+
+/// Most signature lines of one request; the documents know one. Each that verifies costs a hash of the whole body.
+const MAX_SIGNATURE_LINES: usize = 4;
 
 /// A request whose signature holds. Its fields are private and [`verify`] is its only constructor, so no vendor module
 /// can be reached around it:
@@ -50,6 +54,12 @@ impl Verified {
         self.proof
     }
 
+    /// The bytes that the signature covers: the body, or the body without its insignificant white space.
+    pub fn signed(&self) -> Cow<'_, [u8]> {
+        let body = self.received.body.bytes();
+        if self.proof.compacted { json::compact(body).collect::<Vec<_>>().concat().into() } else { body.into() }
+    }
+
     /// The request, read only.
     pub fn received(&self) -> &Received {
         &self.received
@@ -68,6 +78,8 @@ pub struct Proof {
     pub secret: usize,
     /// Clock minus signed timestamp in milliseconds; `None` for Audit1, which signs no timestamp.
     pub skew_ms: Option<i64>,
+    /// The signature covers the body without its insignificant white space (Convoy's `t=` style only).
+    pub compacted: bool,
 }
 
 /// Why a request is refused. The sender gets one constant `401` for all of them; metrics and logs tell them apart.

@@ -3,7 +3,7 @@
 //! It reads the journal's files beside the running gateway, without a lock and without writing.
 
 use std::{
-    io::{self, BufWriter, Write},
+    io::{self, BufWriter, IsTerminal as _, Write},
     thread,
     time::Duration,
 };
@@ -53,6 +53,7 @@ pub fn run(options: &Options, config: &Config) -> Result<(), Failure> {
     let mut reader = Reader::open(directory, start)
         .map_err(|error| Failure::Failed(format!("journal {}: {error}", directory.display())))?;
     let mut out = BufWriter::new(io::stdout().lock());
+    let terminal = io::stdout().is_terminal();
     let mut printed = 0;
     while options.count.is_none_or(|count| printed < count) {
         let Some(entry) = reader.next()? else {
@@ -63,7 +64,7 @@ pub fn run(options: &Options, config: &Config) -> Result<(), Failure> {
         };
         let Some(message) = bus::message(entry.head, entry.body) else { continue };
         if options.pattern.matches(message.route()) {
-            print(&message, options.json, &mut out)?;
+            print(&message, options.json, terminal, &mut out)?;
             printed += 1;
         }
     }
@@ -71,12 +72,29 @@ pub fn run(options: &Options, config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
-fn print(message: &Message, json: bool, out: &mut impl Write) -> io::Result<()> {
-    if json {
-        for run in json::compact(&message.structured()) {
-            out.write_all(run)?;
+/// The same JSON with the characters that move a terminal's cursor or turn its text around written as escapes.
+fn harmless(line: &[u8]) -> String {
+    let mut text = String::with_capacity(line.len());
+    for character in String::from_utf8_lossy(line).chars() {
+        match character {
+            '\u{7f}'..='\u{9f}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                text.push_str(&format!("\\u{:04x}", u32::from(character)));
+            }
+            other => text.push(other),
         }
-        return writeln!(out);
+    }
+    text
+}
+
+fn print(message: &Message, json: bool, terminal: bool, out: &mut impl Write) -> io::Result<()> {
+    if json {
+        let line: Vec<u8> = json::compact(&message.structured()).collect::<Vec<_>>().concat();
+        // A pipe gets the bytes as they are, a terminal none that it would obey.
+        return if terminal {
+            writeln!(out, "{}", harmless(&line))
+        } else {
+            out.write_all(&line).and_then(|()| writeln!(out))
+        };
     }
     let get = |attribute| message.get(attribute).escape_debug();
     writeln!(

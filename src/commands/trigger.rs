@@ -92,8 +92,14 @@ pub fn run(options: &Options, config: &Config) -> Result<(), Failure> {
         Some(_) => None,
         None => Some(find_entry(options, vendor)?),
     };
-    let agent: ureq::Agent =
-        ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).build().into();
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_global(Some(TIMEOUT))
+        .http_status_as_error(false)
+        // A sender follows no redirect with its body, and a proxy variable must not carry secrets elsewhere.
+        .max_redirects(0)
+        .proxy(None)
+        .build()
+        .into();
     let progress = if options.count > 1 { ProgressBar::new(options.count) } else { ProgressBar::hidden() };
     let mut random = fastrand::Rng::new();
     for _ in 0..options.count {
@@ -128,7 +134,10 @@ fn post(
     let answer = response.body_mut().read_to_string().unwrap_or_default();
     match response.status().as_u16() {
         200 => Ok(()),
-        status => Err(Failure::Failed(format!("{url} answered {status} {answer}"))),
+        status => Err(Failure::Failed(format!(
+            "{url} answered {status} {}",
+            answer.chars().take(200).collect::<String>().escape_debug()
+        ))),
     }
 }
 

@@ -46,7 +46,7 @@ impl Default for Listener {
             idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(15),
-            answer_timeout: Duration::from_secs(8),
+            answer_timeout: Duration::from_secs(5),
             drain_delay: Duration::from_secs(5),
             drain_deadline: Duration::from_secs(20),
         }

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Config, Source, findings::Findings, units::show_size};
+use super::{Config, Source, findings::Findings};
 
 /// Proxies keep idle connections to hookbus for about this long, and retry nothing when one closes under a POST.
 const POOLED: Duration = Duration::from_secs(60);
@@ -21,8 +21,8 @@ fn listener(config: &Config, findings: &mut Findings) {
     let listener = &config.listener;
     findings.rule(
         &["listener.max_inflight", "listener.max_body"],
-        listener.max_body <= listener.max_inflight,
-        "must be at least listener.max_body, or the largest body is never read",
+        listener.max_body <= listener.max_inflight / 2,
+        "must be at least twice listener.max_body, or one such body shuts out the next",
     );
     findings.rule(
         &["listener.body_timeout", "listener.request_timeout"],
@@ -49,21 +49,6 @@ fn journal(config: &Config, findings: &mut Findings) {
         journal.segment_size <= journal.max_size / 2,
         "must be at least twice journal.segment_size: one segment to keep and one to write",
     );
-    // A body that is not JSON is kept as base64, a third longer, and its envelope comes on top.
-    let holds = |max_body: usize| u64::try_from(max_body).is_ok_and(|body| body <= journal.segment_size / 2);
-    findings.rule(
-        &["journal.segment_size", "listener.max_body"],
-        holds(config.listener.max_body),
-        format!("must be at least twice listener.max_body, {}", shown(config.listener.max_body)),
-    );
-    for (index, source) in own_bodies(config) {
-        let key = format!("sources[{index}].max_body");
-        findings.rule(
-            &[&key, "journal.segment_size"],
-            holds(source.max_body),
-            format!("must be at most half of journal.segment_size, {}", show_size(journal.segment_size)),
-        );
-    }
 }
 
 fn sources(config: &Config, findings: &mut Findings) {
@@ -71,8 +56,8 @@ fn sources(config: &Config, findings: &mut Findings) {
         let key = format!("sources[{index}].max_body");
         findings.rule(
             &[&key, "listener.max_inflight"],
-            source.max_body <= config.listener.max_inflight,
-            "must be at most listener.max_inflight, or the largest body is never read",
+            source.max_body <= config.listener.max_inflight / 2,
+            "must be at most half of listener.max_inflight, or one such body shuts out the next",
         );
     }
     let (mut names, mut paths) = (BTreeMap::new(), BTreeMap::new());
@@ -94,8 +79,4 @@ fn sources(config: &Config, findings: &mut Findings) {
 /// The sources with a body limit of their own: what they inherit is blamed on the listener's key alone.
 fn own_bodies(config: &Config) -> impl Iterator<Item = (usize, &Source)> {
     config.sources.iter().enumerate().filter(|(_, source)| source.max_body != config.listener.max_body)
-}
-
-fn shown(bytes: usize) -> String {
-    show_size(u64::try_from(bytes).unwrap_or(u64::MAX))
 }

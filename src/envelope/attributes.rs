@@ -155,7 +155,14 @@ impl Attributes {
 
     /// One value.
     pub fn get(&self, wanted: Attribute) -> Option<&str> {
-        self.iter().find(|(attribute, _)| *attribute == wanted).map(|(_, value)| value)
+        let mut rest = self.encoded.as_slice();
+        loop {
+            let (code, value, tail) = split(rest)?;
+            if code == wanted as u8 {
+                return std::str::from_utf8(value).ok();
+            }
+            rest = tail;
+        }
     }
 
     /// All of them, in the order they were set; codes that a later version added are passed over.

@@ -1,5 +1,5 @@
-//! The `sequence` of each event: `<replica>-<boot>-<counter>`. Within one replica and boot it counts in the order of
-//! acceptance, so a subscriber can see and repair a reordering.
+//! The `sequence` of each event: `<replica>-<boot>-<counter>`. Within one replica and boot it rises in the order in which
+//! requests were verified, so a subscriber can see a reordering. Gaps say nothing: repeats use numbers up too.
 
 use std::{
     fmt,

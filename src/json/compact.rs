@@ -17,6 +17,18 @@ pub fn compact(body: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
     })
 }
 
+/// Whether compacting would write two tokens as one, as it makes `12` of `1 2`: such white space is not insignificant.
+pub fn compacting_joins_tokens(body: &[u8]) -> bool {
+    let is_structure = |byte: &u8| matches!(byte, b'{' | b'}' | b'[' | b']' | b':' | b',');
+    let mut runs = compact(body);
+    let Some(mut before) = runs.next() else { return false };
+    runs.any(|run| {
+        let apart = before.last().is_none_or(is_structure) || run.first().is_none_or(is_structure);
+        before = run;
+        !apart
+    })
+}
+
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
 }
@@ -46,4 +58,19 @@ fn literal_end(body: &[u8], mut at: usize) -> usize {
         at += 2;
     }
     body.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::compacting_joins_tokens;
+
+    #[test]
+    fn white_space_between_two_tokens_is_significant() {
+        for apart in ["", "  ", r#"{ "a" : [ 1 , true ] }"#, r#""a b""#, "12", " 12 "] {
+            assert!(!compacting_joins_tokens(apart.as_bytes()), "{apart}");
+        }
+        for joined in ["1 2", r#"{"n":1 2}"#, "tr ue", r#""a" "b""#, "[1\n2]", r#""a" 1"#] {
+            assert!(compacting_joins_tokens(joined.as_bytes()), "{joined}");
+        }
+    }
 }

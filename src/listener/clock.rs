@@ -2,7 +2,8 @@
 //!
 //! hyper has one timer for two things, the wait for a request and the reading of its head. Here they are apart: an idle
 //! connection may wait longer than any proxy's pool keeps it, while a head, from its first byte on, gets seconds. The
-//! socket tells the clock when bytes arrive, the service when a request begins and ends.
+//! socket tells the clock when bytes arrive, the service when a request begins and ends. (The first bytes of a head that
+//! came along with the request before it are not seen apart: such a connection counts as waiting.)
 
 use std::{
     io,

@@ -22,13 +22,9 @@ use super::{
     clock::{Clock, Doing, Timed},
 };
 use crate::{
-    body::BodyError,
     intake::{self, Gateway},
     observe::metrics::Closed,
 };
-
-/// Most bytes that hyper buffers of one connection; the head's own limit lies below.
-const READ_BUFFER_BYTES: usize = 64 * 1024;
 
 /// How a connection's loop ended.
 enum End {
@@ -37,14 +33,15 @@ enum End {
 }
 
 pub(super) async fn serve(stream: TcpStream, gateway: Arc<Gateway>, mut phase: watch::Receiver<Phase>, _slot: Slot) {
+    // The drain waits until no connection holds a receiver any more.
+    let _open = phase.clone();
     let clock = Clock::new(&gateway.limits);
     let io = TokioIo::new(Timed { stream, clock: Arc::clone(&clock) });
     let service = service_fn(|request| {
         clock.begin(Doing::Serving);
         let (clock, gateway) = (Arc::clone(&clock), Arc::clone(&gateway));
         async move {
-            let (response, body_error) = intake::answer(Arc::clone(&gateway), request).await;
-            count_slow_body(&gateway, body_error);
+            let response = intake::answer(gateway, request).await;
             clock.begin(Doing::Waiting);
             Ok::<_, Infallible>(response)
         }
@@ -52,7 +49,10 @@ pub(super) async fn serve(stream: TcpStream, gateway: Arc<Gateway>, mut phase: w
     let mut connection = pin!(
         http1::Builder::new()
             .max_header_size(gateway.limits.max_head)
-            .max_buf_size(READ_BUFFER_BYTES.max(gateway.limits.max_head))
+            // hyper keeps this buffer while a connection idles, so it is as small as a head may be large.
+            .max_buf_size(gateway.limits.max_head)
+            // A sender that closes its own side after the request still gets its answer.
+            .half_close(true)
             .serve_connection(io, service)
     );
     let mut timer = pin!(sleep_until(clock.deadline()));
@@ -90,14 +90,6 @@ fn expired(clock: &Clock, mut timer: std::pin::Pin<&mut Sleep>, cx: &mut Context
             return Poll::Ready(clock.doing());
         }
         timer.as_mut().reset(deadline);
-    }
-}
-
-fn count_slow_body(gateway: &Gateway, error: Option<BodyError>) {
-    match error {
-        Some(BodyError::Stalled) => gateway.metrics.closed(Closed::BodyTimeout),
-        Some(BodyError::TooSlow) => gateway.metrics.closed(Closed::RequestTimeout),
-        _ => {}
     }
 }
 

@@ -4,17 +4,25 @@
 //! - `GET /livez`: 200 while the event loops and the journal's thread beat
 //! - `GET /readyz`: 200 while an event could be taken, 503 while starting, draining or without durability
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Semaphore};
 
 use super::{health::Health, log::Lines, metrics::Metrics, metrics::Readings};
-use crate::{body::Budget, delivery::Delivery, journal::Journal};
+use crate::{
+    body::Budget,
+    delivery::Delivery,
+    journal::{Journal, Stats},
+};
 
 /// A scraper that sends nothing for this long is cut.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(90);
@@ -23,32 +31,39 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Prometheus 3 refuses a scrape without it.
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// Connections at once; a scraper, two probes and somebody with curl need four.
+const MAX_CONNECTIONS: usize = 256;
+
 /// What the admin listener reads.
 #[derive(Debug)]
 pub struct Admin {
-    /// All metrics.
-    pub metrics: Arc<Metrics>,
-    /// Stage and beats.
-    pub health: Health,
-    /// The in-flight budget.
-    pub budget: Budget,
-    /// For the recent events' number.
-    pub delivery: Arc<Delivery>,
-    /// The journal's own account.
-    pub journal: Journal,
-    /// For the dropped lines' number.
-    pub lines: Lines,
+    metrics: Arc<Metrics>,
+    health: Health,
+    budget: Budget,
+    lines: Lines,
+    /// Absent while the journal is being recovered.
+    opened: OnceLock<Opened>,
+}
+
+#[derive(Debug)]
+struct Opened {
+    journal: Journal,
+    delivery: Arc<Delivery>,
 }
 
 /// Serves until the runtime ends.
 pub async fn serve(listener: TcpListener, admin: Arc<Admin>) {
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
+        // Closed only by the runtime's end.
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
         let admin = Arc::clone(&admin);
         tokio::spawn(async move {
+            let _slot = slot;
             let answer = |request| std::future::ready(Ok::<_, Infallible>(admin.answer(&request)));
             // A scraper that goes away is nobody's problem.
             let _gone = http1::Builder::new()
@@ -61,6 +76,21 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>) {
 }
 
 impl Admin {
+    /// Answers from now on: alive, not ready.
+    pub fn new(metrics: Arc<Metrics>, health: Health, budget: Budget, lines: Lines) -> Self {
+        Admin { metrics, health, budget, lines, opened: OnceLock::new() }
+    }
+
+    /// The journal is open and events can be delivered.
+    pub fn opened(&self, journal: Journal, delivery: Arc<Delivery>) {
+        // Said once, by the start.
+        let _twice = self.opened.set(Opened { journal, delivery });
+    }
+
+    fn journal(&self) -> Option<Stats> {
+        self.opened.get().map(|opened| opened.journal.stats())
+    }
+
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         if request.method() != Method::GET && request.method() != Method::HEAD {
             return plain(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n".into());
@@ -71,8 +101,8 @@ impl Admin {
                 response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(EXPOSITION));
                 response
             }
-            "/livez" => verdict(self.health.live(self.journal.stats().beat.elapsed())),
-            "/readyz" => verdict(self.health.ready(self.journal.stats().up)),
+            "/livez" => verdict(self.health.live(self.journal().map_or(Duration::ZERO, |stats| stats.beat.elapsed()))),
+            "/readyz" => verdict(self.health.ready(self.journal().is_some_and(|stats| stats.up))),
             _ => plain(StatusCode::NOT_FOUND, "try /metrics, /livez or /readyz\n".into()),
         }
     }
@@ -80,9 +110,9 @@ impl Admin {
     fn readings(&self) -> Readings {
         Readings {
             inflight_bytes: self.budget.used(),
-            dedup_entries: self.delivery.remembered(),
+            dedup_entries: self.opened.get().map_or(0, |opened| opened.delivery.remembered()),
             log_lines_dropped: self.lines.dropped(),
-            journal: self.journal.stats(),
+            journal: self.journal(),
         }
     }
 }

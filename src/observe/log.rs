@@ -10,7 +10,7 @@ use std::{
     io::{self, Write},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tracing_subscriber::fmt::MakeWriter;
@@ -22,16 +22,20 @@ const MAX_WAITING_BYTES: usize = 1024 * 1024;
 /// After a write, lines gather for this long: under load that is one system call for hundreds of lines.
 const GATHER: Duration = Duration::from_millis(2);
 
+/// Lines per second about requests that brought no durable event: refused, failed, unknown path, ping.
+const MAX_STRANGE_LINES_PER_SECOND: u32 = 100;
+
 /// The bounded buffer and its writer. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Lines {
     shared: Arc<Shared>,
     format: LogFormat,
-    requests: bool,
+    level: LogLevel,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
+    start: Instant,
     waiting: Mutex<Waiting>,
     more: Condvar,
 }
@@ -41,6 +45,9 @@ struct Waiting {
     bytes: Vec<u8>,
     dropped: u64,
     writing: bool,
+    /// The current second since the start, and the lines about requests without an event in it.
+    second: u64,
+    strange: u32,
 }
 
 /// One finished request.
@@ -79,7 +86,7 @@ pub fn start(config: &Log) -> io::Result<Lines> {
         LogLevel::Info => tracing::Level::INFO,
         LogLevel::Debug => tracing::Level::DEBUG,
     };
-    let lines = Lines { shared: Arc::default(), format: config.format, requests: level >= tracing::Level::INFO };
+    let lines = Lines { shared: Arc::new(Shared::new()), format: config.format, level: config.level };
     let shared = Arc::clone(&lines.shared);
     thread::Builder::new().name("log".into()).spawn(move || write_out(&shared))?;
     let subscriber = tracing_subscriber::fmt().with_max_level(level).with_writer(lines.clone()).with_target(false);
@@ -110,8 +117,26 @@ fn write_out(shared: &Shared) {
 }
 
 impl Shared {
+    fn new() -> Self {
+        Shared { start: Instant::now(), waiting: Mutex::default(), more: Condvar::new() }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this second has room for another line about a request without an event; counts it as dropped if not.
+    fn may_write_strange_line(&self) -> bool {
+        let now = self.start.elapsed().as_secs();
+        let mut waiting = self.lock();
+        if waiting.second != now {
+            waiting.second = now;
+            waiting.strange = 0;
+        }
+        waiting.strange += 1;
+        let fits = waiting.strange <= MAX_STRANGE_LINES_PER_SECOND;
+        waiting.dropped += u64::from(!fits);
+        fits
     }
 
     fn push(&self, line: &[u8]) {
@@ -146,9 +171,11 @@ impl Lines {
         }
     }
 
-    /// Writes the line of a finished request.
+    /// Writes the line of a finished request. Lines of requests that brought no durable event are bounded by the
+    /// second: anyone can send those, and neither a flood nor an outage may fill the disk or the buffer.
     pub fn request(&self, line: &RequestLine<'_>) {
-        if !self.requests {
+        let quiet = line.status == 200 && line.event_id.is_some();
+        if line.level() > self.level || (!quiet && !self.shared.may_write_strange_line()) {
             return;
         }
         let mut text = String::with_capacity(320);
@@ -162,6 +189,24 @@ impl Lines {
 }
 
 impl RequestLine<'_> {
+    /// Ours is an error, theirs a warning.
+    fn level(&self) -> LogLevel {
+        match self.status {
+            200..400 => LogLevel::Info,
+            400..500 => LogLevel::Warn,
+            _ => LogLevel::Error,
+        }
+    }
+
+    fn level_name(&self) -> &'static str {
+        match self.level() {
+            LogLevel::Error => "ERROR",
+            LogLevel::Warn => "WARN",
+            LogLevel::Info => "INFO",
+            LogLevel::Debug => "DEBUG",
+        }
+    }
+
     fn fields(&self) -> [(&'static str, Option<&str>); 5] {
         [
             ("reason", self.reason),
@@ -175,8 +220,9 @@ impl RequestLine<'_> {
     fn json(&self, out: &mut String) -> std::fmt::Result {
         write!(
             out,
-            r#"{{"timestamp":"{:.6}","level":"INFO","message":"request","source":"{}","status":{},"outcome":"{}""#,
+            r#"{{"timestamp":"{:.6}","level":"{}","message":"request","source":"{}","status":{},"outcome":"{}""#,
             jiff::Timestamp::now(),
+            self.level_name(),
             self.source,
             self.status,
             self.outcome
@@ -193,7 +239,12 @@ impl RequestLine<'_> {
 
     fn text(&self, out: &mut String) -> std::fmt::Result {
         let now = jiff::Timestamp::now();
-        write!(out, "{now:.6}  INFO request source={} status={} outcome={}", self.source, self.status, self.outcome)?;
+        let level = self.level_name();
+        write!(
+            out,
+            "{now:.6} {level:>5} request source={} status={} outcome={}",
+            self.source, self.status, self.outcome
+        )?;
         for (name, value) in self.fields() {
             if let Some(value) = value {
                 write!(out, " {name}=\"")?;
@@ -257,7 +308,7 @@ mod tests {
     use super::*;
 
     fn lines(format: LogFormat) -> Lines {
-        Lines { shared: Arc::default(), format, requests: true }
+        Lines { shared: Arc::new(Shared::new()), format, level: LogLevel::Info }
     }
 
     const LINE: RequestLine<'_> = RequestLine {

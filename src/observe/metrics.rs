@@ -12,13 +12,13 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use prometheus::{Encoder as _, Histogram, IntCounter, IntGauge, Registry, TextEncoder};
+use prometheus::{Encoder as _, Histogram, IntCounter, IntGauge, IntGaugeVec, Registry, TextEncoder};
 
 use self::families::Families;
 pub use self::source::{EventResult, Outcome, SourceMetrics};
 use crate::{
     bus::{Ack, PublishError},
-    config::Config,
+    config::{BusKind, Config},
     journal::{self, Stats},
 };
 
@@ -40,6 +40,7 @@ pub struct Metrics {
     /// Publications without an answer yet.
     pub bus_inflight: IntGauge,
     bus_up: IntGauge,
+    durability: IntGaugeVec,
     journal: JournalMetrics,
     dedup_entries: IntGauge,
     log_lines_dropped: IntCounter,
@@ -105,9 +106,6 @@ impl Metrics {
         )?;
         let sources = source::register(&families, &requests, &config.sources)?;
         families.build_info()?;
-        families.durability_info(config.bus.kind)?;
-        let bus_up = families.gauge("bus_up", "1 while the bus can be reached.")?;
-        bus_up.set(1);
         let metrics = Metrics {
             connections: families.gauge("http_connections", "Open connections.")?,
             inflight_requests: families.gauge("http_inflight_requests", "Requests between head and answer.")?,
@@ -118,11 +116,14 @@ impl Metrics {
             publish_duration: families
                 .durations("bus_publish_duration_seconds", "From hand-over to the bus to its acknowledgement.")?,
             bus_inflight: families.gauge("bus_inflight", "Publications without an answer yet.")?,
-            bus_up,
+            bus_up: families.gauge("bus_up", "1 while the bus can be reached.")?,
+            durability: families.durability_info()?,
             journal: families.journal()?,
             dedup_entries: families.gauge("dedup_entries", "Events remembered as durable.")?,
-            log_lines_dropped: families
-                .counter("log_lines_dropped_total", "Log lines dropped because standard error was blocked.")?,
+            log_lines_dropped: families.counter(
+                "log_lines_dropped_total",
+                "Log lines dropped: standard error was blocked, or too many requests without an event.",
+            )?,
             registry: registry.clone(),
         };
         Ok((Arc::new(metrics), sources))
@@ -133,6 +134,15 @@ impl Metrics {
         add(&self.closed, reason);
     }
 
+    /// Says what an acknowledgement is worth. `in_memory`: the journal lies on a file system that a power cut empties.
+    pub fn durability(&self, kind: BusKind, in_memory: bool) {
+        let (bus, class) = match (kind, in_memory) {
+            (BusKind::Journal, false) => ("journal", "synced"),
+            (BusKind::Journal, true) => ("journal", "memory"),
+        };
+        self.durability.with_label_values(&[bus, class]).set(1);
+    }
+
     /// Counts a publication.
     pub fn published(&self, result: Result<Ack, PublishError>) {
         add(&self.published, result);
@@ -140,20 +150,25 @@ impl Metrics {
 
     /// The text exposition format, with the gauges that are read off their owners at scrape time.
     pub fn render(&self, readings: &Readings) -> String {
-        let stats = &readings.journal;
         self.inflight_bytes.set(signed(readings.inflight_bytes));
         self.dedup_entries.set(signed(readings.dedup_entries));
         self.log_lines_dropped.inc_by(readings.log_lines_dropped.saturating_sub(self.log_lines_dropped.get()));
+        if let Some(stats) = &readings.journal {
+            self.read_journal(stats);
+        }
+        let mut text = Vec::new();
+        // Encoding into memory fails only for families without a name, which registration has refused.
+        let _encoded = TextEncoder::new().encode(&self.registry.gather(), &mut text);
+        String::from_utf8(text).unwrap_or_default()
+    }
+
+    fn read_journal(&self, stats: &Stats) {
         self.bus_up.set(i64::from(stats.up));
         self.journal.records.set(signed(stats.records));
         self.journal.bytes.set(signed(stats.bytes));
         self.journal.free_bytes.set(signed(stats.free_bytes));
         self.journal.up.set(i64::from(stats.up));
         self.journal.oldest.set(stats.oldest.map_or(0, unix_seconds));
-        let mut text = Vec::new();
-        // Encoding into memory fails only for families without a name, which registration has refused.
-        let _encoded = TextEncoder::new().encode(&self.registry.gather(), &mut text);
-        String::from_utf8(text).unwrap_or_default()
     }
 }
 
@@ -166,8 +181,8 @@ pub struct Readings {
     pub dedup_entries: usize,
     /// Log lines dropped so far.
     pub log_lines_dropped: u64,
-    /// The journal's own account.
-    pub journal: Stats,
+    /// The journal's own account; `None` before it is open.
+    pub journal: Option<Stats>,
 }
 
 fn unix_seconds(time: SystemTime) -> i64 {

@@ -6,25 +6,21 @@ use std::iter::once;
 
 use http::HeaderMap;
 
-use super::{Proof, Refusal, hex, keys::Sha256Keys};
+use super::{MAX_SIGNATURE_LINES, Proof, Refusal, hex, keys::Sha256Keys};
 
 /// The two documented header names.
 pub(super) const SIGNATURE_HEADERS: [&str; 2] = ["x-audit1-signature", "audit1-signature"];
 
 pub(super) fn check(headers: &HeaderMap, body: &[u8], keys: &Sha256Keys) -> Result<Proof, Refusal> {
-    let lines = || SIGNATURE_HEADERS.iter().flat_map(|name| headers.get_all(*name));
-    if lines().next().is_none() {
-        return Err(Refusal::Missing);
-    }
-    if lines().any(|line| signature(line.as_bytes()).is_none()) {
-        return Err(Refusal::Malformed);
-    }
-    let mut proof = None;
-    for signature in lines().filter_map(|line| signature(line.as_bytes())) {
+    let lines = SIGNATURE_HEADERS.iter().flat_map(|name| headers.get_all(*name)).take(MAX_SIGNATURE_LINES + 1);
+    let signatures: Option<Vec<_>> = lines.map(|line| signature(line.as_bytes())).collect();
+    let signatures = signatures.filter(|all| all.len() <= MAX_SIGNATURE_LINES).ok_or(Refusal::Malformed)?;
+    let mut proof = Err(Refusal::Missing);
+    for signature in signatures {
         let secret = keys.find(&once(body), &[signature]).ok_or(Refusal::Mismatch)?;
-        proof.get_or_insert(Proof { secret, skew_ms: None });
+        proof = proof.or(Ok(Proof { secret, skew_ms: None, compacted: false }));
     }
-    proof.ok_or(Refusal::Missing)
+    proof
 }
 
 fn signature(line: &[u8]) -> Option<[u8; 32]> {

@@ -3,13 +3,15 @@
 //! Two styles share the header. Plain (1099Policy's documents): the signature alone, over `{convoy-timestamp},{body}`.
 //! `t=` (Convoy, the gateway behind 1099Policy, since v0.7.2): `t=…,v1=…[,v1=…]`, over `{t},{body}`; Convoy's
 //! versions since v0.7.6 sign the body without its insignificant white space but send it with, so this style has a
-//! second try over the compacted bytes. A second try costs no security: the HMAC still covers every token.
+//! second try over the compacted bytes: the HMAC still covers every token, and white space that separates two tokens
+//! (`1 2`) is not insignificant, so it ends the try. What was signed, not what was sent, then makes ids and fingerprints:
+//! white space strewn into a captured request makes no new event.
 
 use std::{iter::once, time::Duration};
 
 use http::HeaderMap;
 
-use super::{Proof, Refusal, hex, keys::Sha512Keys};
+use super::{MAX_SIGNATURE_LINES, Proof, Refusal, hex, keys::Sha512Keys};
 use crate::json;
 
 pub(super) const SIGNATURE_HEADER: &str = "x-convoy-signature";
@@ -44,30 +46,36 @@ pub(super) fn check(
 ) -> Result<Proof, Refusal> {
     let lines = headers.get_all(SIGNATURE_HEADER);
     let mut parsed = Vec::with_capacity(1);
-    for line in lines {
+    for line in lines.iter().take(MAX_SIGNATURE_LINES + 1) {
         parsed.push(parse(line.as_bytes().trim_ascii(), headers)?);
+    }
+    if parsed.len() > MAX_SIGNATURE_LINES {
+        return Err(Refusal::Malformed);
     }
     let mut proof: Option<Proof> = None;
     for line in &parsed {
         let signed_ms = milliseconds(line.timestamp)?;
-        let secret = find(line, body, keys).ok_or(Refusal::Mismatch)?;
+        let (secret, compacted) = find(line, body, keys).ok_or(Refusal::Mismatch)?;
         // Only a timestamp that is signed says anything about clocks, so staleness comes after the signature.
         let skew_ms = now_ms.saturating_sub(signed_ms);
         if tolerance.is_some_and(|limit| u128::from(skew_ms.unsigned_abs()) > limit.as_millis()) {
             return Err(Refusal::Stale);
         }
-        proof.get_or_insert(Proof { secret, skew_ms: Some(skew_ms) });
+        proof.get_or_insert(Proof { secret, skew_ms: Some(skew_ms), compacted });
     }
     proof.ok_or(Refusal::Missing)
 }
 
-fn find(line: &Line<'_>, body: &[u8], keys: &Sha512Keys) -> Option<usize> {
+/// The secret that verifies a line, and whether only the compacted body does.
+fn find(line: &Line<'_>, body: &[u8], keys: &Sha512Keys) -> Option<(usize, bool)> {
     let prefix = once(line.timestamp).chain(once(&b","[..]));
-    keys.find(&prefix.clone().chain(once(body)), &line.signatures).or_else(|| {
-        (line.style == Style::Versioned)
-            .then(|| keys.find(&prefix.chain(json::compact(body)), &line.signatures))
-            .flatten()
-    })
+    if let Some(secret) = keys.find(&prefix.clone().chain(once(body)), &line.signatures) {
+        return Some((secret, false));
+    }
+    if line.style == Style::Plain || json::compacting_joins_tokens(body) {
+        return None;
+    }
+    keys.find(&prefix.chain(json::compact(body)), &line.signatures).map(|secret| (secret, true))
 }
 
 fn parse<'h>(line: &'h [u8], headers: &'h HeaderMap) -> Result<Line<'h>, Refusal> {

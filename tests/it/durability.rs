@@ -108,24 +108,27 @@ fn a_failing_disk_loses_nothing_and_mends_itself() {
     ]);
     let (mut answered, mut refused) = (Vec::new(), 0);
     let deadline = Instant::now() + Duration::from_secs(60);
-    for number in 0.. {
-        assert!(Instant::now() < deadline, "never mended");
-        match gateway.post(POLICY, &numbered(number, 1)).status {
-            200 => answered.push(number),
-            503 => {
-                refused += 1;
-                thread::sleep(Duration::from_millis(200));
+    for number in 0..20 {
+        // As a vendor does: the same body again until it is taken. Not one of the refused copies may count as durable.
+        loop {
+            assert!(Instant::now() < deadline, "never mended");
+            match gateway.post(POLICY, &numbered(number, 1)).status {
+                200 => break answered.push(number),
+                503 => {
+                    refused += 1;
+                    thread::sleep(Duration::from_millis(200));
+                }
+                other => panic!("{other}"),
             }
-            other => panic!("{other}"),
-        }
-        if answered.len() >= 20 && gateway.metric("journal_up") == 1.0 {
-            break;
         }
     }
+    assert_eq!(gateway.metric(r#"dedup_hits_total{source="acme"}"#), 0.0);
+    assert_eq!(gateway.metric("journal_up"), 1.0);
     assert!(gateway.metric(r#"journal_errors_total{operation="fsync"}"#) >= 2.0);
     assert!(refused > 0, "two failures in a row are a 503");
+    let stored = gateway.metric("journal_records") as usize;
     let setup = gateway.stop();
-    let found: HashSet<_> = numbers(&setup, answered.len()).into_iter().collect();
+    let found: HashSet<_> = numbers(&setup, stored).into_iter().collect();
     assert!(answered.iter().all(|number| found.contains(number)), "answered {answered:?}, found {found:?}");
 }
 
@@ -221,7 +224,7 @@ fn order_is_kept() {
 /// The work goes on when the sender hangs up, or only half closes, before the answer.
 #[test]
 fn an_event_outlives_its_sender() {
-    let gateway = Setup::new("", "").start_under(&[
+    let mut gateway = Setup::new("", "").start_under(&[
         "strace",
         "-f",
         "-qq",
@@ -232,19 +235,22 @@ fn an_event_outlives_its_sender() {
         "-e",
         "inject=fdatasync:delay_enter=300000",
     ]);
-    for (number, half) in [(1, false), (2, true)] {
+    let send = |number| {
         let body = numbered(number, 1);
         let mut connection = gateway.connect();
         connection.send([post_head(POLICY, &body, &signature(POLICY, &body)).as_bytes(), &body].concat());
         gateway.wait_for_metric("bus_inflight", 1.0);
-        if half {
-            connection.half_close()
-        } else {
-            drop(connection)
-        }
-        gateway.wait_for_metric("journal_appends_total", number as f64);
-    }
+        connection
+    };
+    send(1).reset();
+    gateway.wait_for_metric("journal_appends_total", 1.0);
+    let mut listening = send(2);
+    listening.half_close();
+    gateway.wait_for_metric("journal_appends_total", 2.0);
+    assert_eq!(listening.answer().map(|answer| answer.status), Some(200), "it still listens");
     assert_eq!(numbers(&gateway.setup, 2), [1, 2]);
+    gateway.wait_for_metric("http_inflight_requests", 0.0);
+    gateway.wait_for_log(|line| line["outcome"] == "accepted" && line["event_id"] == "evt_1");
     // The sender comes again, as it must: it learns that the event is durable.
     assert_eq!(gateway.post(POLICY, &numbered(1, 1)).status, 200);
     assert_eq!(gateway.metric(r#"dedup_hits_total{source="acme"}"#), 1.0);
@@ -318,9 +324,9 @@ fn retention_keeps_the_journal_within_its_size() {
     assert_eq!(found, (200 - kept as u64..200).collect::<Vec<_>>());
 }
 
-/// A file system without room for another segment: 503, never a lost 200, and 200 again once there is room.
+/// A file system without room for another segment: 503, not ready, and the metrics say so.
 #[test]
-fn a_full_disk_is_503_until_there_is_room() {
+fn a_full_disk_is_503() {
     let gateway = Setup::new("", "[journal]\nreserve = \"1000000GiB\"\n").start();
     let mut answers = Vec::new();
     for number in 0..5 {

@@ -5,6 +5,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{Mutex, mpsc},
@@ -91,6 +92,8 @@ secret_files = ["secrets/audit1"]
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
+            // A group of its own, so that a failing test ends wrappers and their children too.
+            .process_group(0)
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error} (run `make tools`)", words[0]));
         let (log, lines) = mpsc::sync_channel(100_000);
@@ -229,16 +232,11 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        let pid = if self.pid == 0 { self.child.id().into() } else { self.pid };
-        let _gone = Command::new("kill").args(["-TERM", &pid.to_string()]).stderr(Stdio::null()).status();
-        for _ in 0..200 {
-            if let Ok(Some(_)) = self.child.try_wait() {
-                return;
-            }
-            thread::sleep(Duration::from_millis(10));
+        if let Ok(None) = self.child.try_wait() {
+            let group = format!("-{}", self.child.id());
+            let _gone = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
+            let _status = self.child.wait();
         }
-        let _gone = self.child.kill();
-        let _status = self.child.wait();
     }
 }
 
@@ -317,6 +315,11 @@ impl Connection {
 
     pub fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.stream.get_mut().write_all(bytes)
+    }
+
+    /// Goes away with a reset, as a process that dies does.
+    pub fn reset(self) {
+        socket2::SockRef::from(self.stream.get_ref()).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
     /// Closes the sending side only.

@@ -14,6 +14,8 @@ fn unsigned_requests_leave_nothing_behind() {
     }
     assert_eq!(gateway.metric("journal_appends_total"), 0.0);
     assert_eq!(gateway.metric("dedup_entries"), 0.0);
+    gateway.wait_for_log(|line| line["reason"] == "signature missing");
+    gateway.wait_for_log(|line| line["reason"] == "signature mismatch");
     assert!(!gateway.log_so_far().contains("canary"), "nobody has looked into an unsigned body");
     let setup = gateway.stop();
     for file in std::fs::read_dir(setup.path().join("hookbus-data")).unwrap() {
@@ -50,9 +52,49 @@ fn secrets_and_payloads_are_in_neither_log_nor_metrics() {
     let body = br#"{"id":"evt_1","type":"policy.active","data":{"id":"pl_1","ssn":"canary-123-45-6789"}}"#;
     assert_eq!(gateway.post(POLICY, body).status, 200);
     assert_eq!(gateway.connect().request(&post_head(POLICY, body, ""), body).status, 401);
+    gateway.wait_for_log(|line| line["event_id"] == "evt_1");
+    gateway.wait_for_log(|line| line["status"] == 401);
     let metrics = gateway.get_admin("/metrics").body;
     let command_line = std::fs::read_to_string(format!("/proc/{}/cmdline", gateway.pid())).unwrap();
     for text in [gateway.log_so_far(), metrics, command_line] {
         assert!(!text.contains("canary") && !text.contains(crate::harness::SECRET), "{text}");
     }
+}
+
+/// Convoy's `t=` style is verified over the compacted body too. White space strewn into a captured request is the same
+/// event all the same, and white space that would join two tokens is no white space.
+#[test]
+fn white_space_in_a_captured_request_makes_no_new_event() {
+    let gateway = Setup::new("", "").start();
+    let body = br#"{"type":"policy.active","data":{"n":12}}"#;
+    assert_eq!(gateway.post(POLICY, body).status, 200);
+    let plain = signature(POLICY, body);
+    let value = |name: &str| {
+        let line = plain.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split(": ").nth(1).unwrap().to_owned()
+    };
+    let versioned =
+        format!("x-convoy-signature: t={},v1={}\r\n", value("convoy-timestamp"), value("x-convoy-signature"));
+    for (variant, status) in [
+        (&br#"{ "type":"policy.active","data":{"n":12}}"#[..], 200),
+        (br#"{"type" : "policy.active", "data" : {"n" : 12} }"#, 200),
+        (br#"{"type":"policy.active","data":{"n":1 2}}"#, 401),
+        (br#"{"type":"policy. active","data":{"n":12}}"#, 401),
+    ] {
+        let answer = gateway.connect().request(&post_head(POLICY, variant, &versioned), variant);
+        assert_eq!(answer.status, status, "{}", String::from_utf8_lossy(variant));
+    }
+    assert_eq!(gateway.metric("journal_appends_total"), 1.0);
+    assert_eq!(gateway.metric(r#"dedup_hits_total{source="acme"}"#), 2.0);
+}
+
+/// Many signature lines, each right, would each cost a hash of the body.
+#[test]
+fn more_than_four_signature_lines_are_malformed() {
+    let gateway = Setup::new("", "").start();
+    let body = sample("samples/audit1/camel/file.processed.json");
+    let line = signature(AUDIT, &body);
+    assert_eq!(gateway.connect().request(&post_head(AUDIT, &body, &line.repeat(4)), &body).status, 200);
+    assert_eq!(gateway.connect().request(&post_head(AUDIT, &body, &line.repeat(5)), &body).status, 401);
+    assert_eq!(gateway.metric(r#"signature_checks_total{result="malformed",source="payroll"}"#), 1.0);
 }

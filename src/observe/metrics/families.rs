@@ -8,7 +8,6 @@ use prometheus::{
 use super::{Closed, JournalMetrics};
 use crate::{
     bus::{Ack, PublishError},
-    config::BusKind,
     journal::Operation,
 };
 
@@ -107,19 +106,8 @@ impl Families<'_> {
         })
     }
 
-    /// What an acknowledgement of the bus is worth. The embedded bus fsyncs one copy.
-    pub(super) fn durability_info(&self, kind: BusKind) -> Made<()> {
-        let (bus, class) = match kind {
-            BusKind::Journal => ("journal", "synced"),
-        };
-        self.gauges(
-            "bus_durability_info",
-            "What an acknowledgement of the bus is worth; always 1.",
-            &["bus", "class"],
-        )?
-        .with_label_values(&[bus, class])
-        .set(1);
-        Ok(())
+    pub(super) fn durability_info(&self) -> Made<IntGaugeVec> {
+        self.gauges("bus_durability_info", "What an acknowledgement of the bus is worth; always 1.", &["bus", "class"])
     }
 
     pub(super) fn build_info(&self) -> Made<()> {

@@ -214,7 +214,7 @@ impl SourceFamilies {
             )?,
             last_event: f.gauges(
                 "last_event_timestamp_seconds",
-                "Unix time of the last durable event; 0 before the first.",
+                "Unix time of the last durable event, of the start before the first.",
                 &["source"],
             )?,
             type_mismatch: f.counters(
@@ -268,6 +268,8 @@ impl SourceFamilies {
             dedup_hits: self.dedup_hits.with_label_values(&[name]),
         };
         metrics.reload_success.set(1);
+        // An alert on silence must not ring at every start.
+        metrics.last_event.set(jiff::Timestamp::now().as_second());
         metrics
     }
 }
