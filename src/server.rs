@@ -17,8 +17,8 @@ use tokio::{
 use crate::{
     body::Budget,
     bus::Bus,
-    config::{Config, Finding},
-    delivery::Delivery,
+    config::{BusKind, Config, Finding},
+    delivery::{Delivery, spool::Spool},
     endpoint::Endpoints,
     envelope::Stamp,
     intake::Gateway,
@@ -34,6 +34,7 @@ use crate::{
 };
 
 mod reload;
+mod spool;
 
 /// Records that wait for the journal's thread; in-flight requests are bounded by bytes long before.
 const JOURNAL_QUEUE: usize = 16 * 1024;
@@ -78,7 +79,9 @@ pub fn run(config: &Config, warnings: &[Finding]) -> Result<(), StartError> {
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let (metrics, source_metrics) = Metrics::new(config)?;
     let endpoints = Endpoints::load(&config.sources, source_metrics)?;
-    let journal = Journal::open(journal_options(config), Arc::clone(&metrics) as Arc<dyn journal::Observer>)?;
+    let spool = spool::open(config, &metrics)?;
+    let (bus, journal) = open_bus(config, &metrics)?;
+    let journal = journal.or_else(|| spool.as_ref().map(|spool| spool.journal()));
     let control = Builder::new_current_thread().enable_all().build()?;
     let admin_listener = control
         .block_on(TcpListener::bind(config.admin.address))
@@ -88,8 +91,7 @@ pub fn run(config: &Config, warnings: &[Finding]) -> Result<(), StartError> {
 
     let workers = worker_count(config);
     let health = Health::new(workers);
-    let bus = Bus::Journal(journal.clone());
-    let delivery = Delivery::new(bus, config.bus.recent_events, config.listener.answer_timeout, Arc::clone(&metrics));
+    let delivery = open_delivery(config, bus, spool, &metrics)?;
     let gateway = Arc::new(Gateway {
         endpoints,
         limits: config.listener.clone(),
@@ -125,8 +127,9 @@ pub fn run(config: &Config, warnings: &[Finding]) -> Result<(), StartError> {
         drain(&gateway, &crew, &mut signals).await;
         Ok::<_, io::Error>(())
     })?;
+    gateway.delivery.rest();
     crew.stop();
-    gateway.delivery.bus().close();
+    gateway.delivery.close();
     tracing::info!("stopped");
     lines.flush(FLUSH_LIMIT);
     Ok(())
@@ -221,6 +224,30 @@ impl Signals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+/// The configured bus, and the journal when it is one.
+fn open_bus(config: &Config, metrics: &Arc<Metrics>) -> Result<(Bus, Option<Journal>), StartError> {
+    match config.bus.kind {
+        BusKind::Journal => {
+            let observer: Arc<dyn journal::Observer> = Arc::<Metrics>::clone(metrics);
+            let journal = Journal::open(journal_options(config), observer)?;
+            Ok((Bus::Journal(journal.clone()), Some(journal)))
+        }
+    }
+}
+
+fn open_delivery(
+    config: &Config,
+    bus: Bus,
+    spool: Option<Arc<Spool>>,
+    metrics: &Arc<Metrics>,
+) -> io::Result<Arc<Delivery>> {
+    let (recent, patience, metrics) = (config.bus.recent_events, config.listener.answer_timeout, Arc::clone(metrics));
+    match spool {
+        Some(spool) => Delivery::spooled(bus, spool, recent, patience, metrics),
+        None => Ok(Delivery::new(bus, recent, patience, metrics)),
     }
 }
 

@@ -34,8 +34,8 @@ pub struct Admin {
     pub budget: Budget,
     /// For the recent events' number.
     pub delivery: Arc<Delivery>,
-    /// The journal's own account.
-    pub journal: Journal,
+    /// The journal: the bus's, or the spool's; `None` without either.
+    pub journal: Option<Journal>,
     /// For the dropped lines' number.
     pub lines: Lines,
 }
@@ -71,8 +71,8 @@ impl Admin {
                 response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(EXPOSITION));
                 response
             }
-            "/livez" => verdict(self.health.live(self.journal.stats().beat.elapsed())),
-            "/readyz" => verdict(self.health.ready(self.journal.stats().up)),
+            "/livez" => verdict(self.health.live(self.journal_beat())),
+            "/readyz" => verdict(self.health.ready(self.delivery.can_take())),
             _ => plain(StatusCode::NOT_FOUND, "try /metrics, /livez or /readyz\n".into()),
         }
     }
@@ -81,9 +81,16 @@ impl Admin {
         Readings {
             inflight_bytes: self.budget.used(),
             dedup_entries: self.delivery.remembered(),
+            bus_up: self.delivery.bus().up(),
+            dead_letters: self.delivery.dead_letters(),
             log_lines_dropped: self.lines.dropped(),
-            journal: self.journal.stats(),
+            journal: self.journal.as_ref().map(Journal::stats),
         }
+    }
+
+    /// How long ago the journal's thread beat; without one, it is never late.
+    fn journal_beat(&self) -> Duration {
+        self.journal.as_ref().map_or(Duration::ZERO, |journal| journal.stats().beat.elapsed())
     }
 }
 

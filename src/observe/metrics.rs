@@ -19,6 +19,7 @@ pub use self::source::{EventResult, Outcome, SourceMetrics};
 use crate::{
     bus::{Ack, PublishError},
     config::Config,
+    delivery::{dead_letters::Reason, spool::Cause},
     journal::{self, Stats},
 };
 
@@ -41,6 +42,9 @@ pub struct Metrics {
     pub bus_inflight: IntGauge,
     bus_up: IntGauge,
     journal: JournalMetrics,
+    spooled: Vec<(Cause, IntCounter)>,
+    dead_letters_by_reason: Vec<(Reason, IntCounter)>,
+    dead_letters: IntGauge,
     dedup_entries: IntGauge,
     log_lines_dropped: IntCounter,
 }
@@ -120,6 +124,9 @@ impl Metrics {
             bus_inflight: families.gauge("bus_inflight", "Publications without an answer yet.")?,
             bus_up,
             journal: families.journal()?,
+            spooled: families.spooled()?,
+            dead_letters_by_reason: families.dead_letters()?,
+            dead_letters: families.gauge("dead_letters", "Events in the dead letters now.")?,
             dedup_entries: families.gauge("dedup_entries", "Events remembered as durable.")?,
             log_lines_dropped: families
                 .counter("log_lines_dropped_total", "Log lines dropped because standard error was blocked.")?,
@@ -138,18 +145,30 @@ impl Metrics {
         add(&self.published, result);
     }
 
+    /// Counts an event that went into the spool.
+    pub fn spooled(&self, cause: Cause) {
+        add(&self.spooled, cause);
+    }
+
+    /// Counts an event that went into the dead letters.
+    pub fn dead_letter(&self, reason: Reason) {
+        add(&self.dead_letters_by_reason, reason);
+    }
+
     /// The text exposition format, with the gauges that are read off their owners at scrape time.
     pub fn render(&self, readings: &Readings) -> String {
-        let stats = &readings.journal;
         self.inflight_bytes.set(signed(readings.inflight_bytes));
         self.dedup_entries.set(signed(readings.dedup_entries));
         self.log_lines_dropped.inc_by(readings.log_lines_dropped.saturating_sub(self.log_lines_dropped.get()));
-        self.bus_up.set(i64::from(stats.up));
-        self.journal.records.set(signed(stats.records));
-        self.journal.bytes.set(signed(stats.bytes));
-        self.journal.free_bytes.set(signed(stats.free_bytes));
-        self.journal.up.set(i64::from(stats.up));
-        self.journal.oldest.set(stats.oldest.map_or(0, unix_seconds));
+        self.dead_letters.set(signed(readings.dead_letters));
+        self.bus_up.set(i64::from(readings.bus_up));
+        if let Some(stats) = &readings.journal {
+            self.journal.records.set(signed(stats.records));
+            self.journal.bytes.set(signed(stats.bytes));
+            self.journal.free_bytes.set(signed(stats.free_bytes));
+            self.journal.up.set(i64::from(stats.up));
+            self.journal.oldest.set(stats.oldest.map_or(0, unix_seconds));
+        }
         let mut text = Vec::new();
         // Encoding into memory fails only for families without a name, which registration has refused.
         let _encoded = TextEncoder::new().encode(&self.registry.gather(), &mut text);
@@ -164,10 +183,14 @@ pub struct Readings {
     pub inflight_bytes: usize,
     /// Events in the recent memory.
     pub dedup_entries: usize,
+    /// Whether the bus can be reached.
+    pub bus_up: bool,
+    /// Events in the dead letters.
+    pub dead_letters: u64,
     /// Log lines dropped so far.
     pub log_lines_dropped: u64,
-    /// The journal's own account.
-    pub journal: Stats,
+    /// The journal's own account, if there is one.
+    pub journal: Option<Stats>,
 }
 
 fn unix_seconds(time: SystemTime) -> i64 {
