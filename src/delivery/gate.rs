@@ -14,11 +14,11 @@
 //! | state | when | an event that arrives |
 //! |---|---|---|
 //! | open | no append under way, window empty, the drain has passed the highest appended record | goes direct |
-//! | opening | the drain has passed the highest appended record and the bus took its last one | goes direct, unless one of its key is in the window or being appended: then it is appended |
+//! | opening | the drain has passed the highest appended record and the bus took its last one | goes direct, unless a record of its key is in the window: then it is appended |
 //! | closed | otherwise | is appended |
 //!
 //! *Opening* is there because under steady traffic some append is always under way: without it the gate would stay closed
-//! until a lull. In it every older record is in memory with its key, so order is kept all the same; the first hedge or
+//! until a lull. In it every record that was answered is in the window with its key, so order is kept all the same; the first hedge or
 //! refusal closes it again.
 //!
 //! | record | when | goes on to |
@@ -92,8 +92,8 @@ pub(super) struct Read<'a> {
 #[derive(Debug)]
 pub(super) struct Gate {
     limits: Limits,
-    /// Records on their way into the journal, by key.
-    appending: HashMap<u64, usize>,
+    /// Records on their way into the journal.
+    appending: usize,
     /// The last word of the bus to the drain was an acknowledgement, and nobody had to hedge since.
     recovered: bool,
     /// The highest sequence that is known to be in the journal.
@@ -141,7 +141,7 @@ impl Gate {
     pub(super) fn new(limits: Limits, appended: u64) -> Self {
         Gate {
             limits,
-            appending: HashMap::new(),
+            appending: 0,
             recovered: false,
             appended,
             passed: 0,
@@ -157,35 +157,36 @@ impl Gate {
 
     /// Whether nothing is held back: all events go direct.
     pub(super) fn open(&self) -> bool {
-        self.appending.is_empty() && self.window.is_empty() && self.caught_up()
+        self.appending == 0 && self.window.is_empty() && self.caught_up()
     }
 
     /// An event arrives.
     pub(super) fn arrived(&mut self, key: u64) -> Way {
-        let free = || !self.keys.contains_key(&key) && !self.appending.contains_key(&key);
-        if self.open() || (self.recovered && self.caught_up() && free()) {
+        // What is still being appended has not been answered, so this event overlaps with it.
+        let opening = || self.recovered && self.caught_up() && !self.keys.contains_key(&key);
+        if self.open() || opening() {
             return Way::Direct;
         }
-        self.begin(key);
+        self.appending += 1;
         Way::Spool
     }
 
     /// A direct event is not acknowledged yet and is going to be appended; its publication goes on.
-    pub(super) fn hedged(&mut self, key: u64, ticket: &str) {
+    pub(super) fn hedged(&mut self, ticket: &str) {
         self.recovered = false;
-        self.begin(key);
+        self.appending += 1;
         self.firsts.insert(ticket.to_owned(), First::default());
     }
 
     /// A direct event was refused for now and is going to be appended; the client has nothing of it any more.
-    pub(super) fn refused(&mut self, key: u64) {
+    pub(super) fn refused(&mut self) {
         self.recovered = false;
-        self.begin(key);
+        self.appending += 1;
     }
 
     /// A record is durable. `ticket`: of a hedged event.
-    pub(super) fn appended(&mut self, key: u64, ticket: Option<&str>, sequence: u64) {
-        self.end(key);
+    pub(super) fn appended(&mut self, ticket: Option<&str>, sequence: u64) {
+        self.appending = self.appending.saturating_sub(1);
         self.appended = self.appended.max(sequence);
         let Some(ticket) = ticket else { return };
         if let Some(first) = self.firsts.get_mut(ticket) {
@@ -198,8 +199,8 @@ impl Gate {
     }
 
     /// A record is not in the journal, as far as this run knows; should it turn up all the same, it is drained.
-    pub(super) fn not_appended(&mut self, key: u64, ticket: Option<&str>) {
-        self.end(key);
+    pub(super) fn not_appended(&mut self, ticket: Option<&str>) {
+        self.appending = self.appending.saturating_sub(1);
         if let Some(ticket) = ticket {
             self.firsts.remove(ticket);
         }
@@ -305,19 +306,6 @@ impl Gate {
     /// Every record that is known to be in the journal is in the window, or done with.
     fn caught_up(&self) -> bool {
         self.appended <= self.passed
-    }
-
-    fn begin(&mut self, key: u64) {
-        *self.appending.entry(key).or_default() += 1;
-    }
-
-    fn end(&mut self, key: u64) {
-        if let Some(count) = self.appending.get_mut(&key) {
-            *count -= 1;
-            if *count == 0 {
-                self.appending.remove(&key);
-            }
-        }
     }
 
     fn retire(&mut self, sequence: u64) {

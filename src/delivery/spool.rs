@@ -68,9 +68,8 @@ impl Spool {
 
     /// Carries one event until it is durable, and past that until the client has done with it.
     pub(super) async fn carry(&self, outlet: &Outlet, message: Message, pending: Pending) {
-        let key = key(&message);
-        if self.gate().arrived(key) == Way::Spool {
-            return pending.settle(self.append(message, key, None, Cause::Gate).await);
+        if self.gate().arrived(key(&message)) == Way::Spool {
+            return pending.settle(self.append(message, None, Cause::Gate).await);
         }
         let kept = message.clone();
         let mut publication = Box::pin(outlet.publish(message));
@@ -88,9 +87,8 @@ impl Spool {
                 Err(_) => pending.failed(error.into()),
             };
         }
-        let key = key(&message);
-        self.gate().refused(key);
-        pending.settle(self.append(message, key, None, Cause::Refused).await);
+        self.gate().refused();
+        pending.settle(self.append(message, None, Cause::Refused).await);
     }
 
     /// The publication goes on beside the append; the first of them that ends well answers the sender. A refusal for
@@ -102,10 +100,9 @@ impl Spool {
         pending: Pending,
     ) {
         let ticket = message.get(Attribute::Sequence).to_owned();
-        let key = key(&message);
-        self.gate().hedged(key, &ticket);
+        self.gate().hedged(&ticket);
         let first = First { spool: self, ticket: &ticket, acked: false };
-        let mut append = Box::pin(self.append(message, key, Some(&ticket), Cause::Hedge));
+        let mut append = Box::pin(self.append(message, Some(&ticket), Cause::Hedge));
         tokio::select! {
             result = &mut publication => {
                 first.ended(result);
@@ -134,11 +131,10 @@ impl Spool {
     fn append<'a>(
         &'a self,
         message: Message,
-        key: u64,
         ticket: Option<&'a str>,
         cause: Cause,
     ) -> impl Future<Output = Result<u64, AppendError>> + use<'a> {
-        let appending = Appending { spool: self, key, ticket, place: None };
+        let appending = Appending { spool: self, ticket, place: None };
         let durable = self.journal.append(Record { head: message.attributes.into_encoded(), body: message.body });
         async move {
             let sequence = durable.await?;
@@ -214,7 +210,6 @@ fn key(message: &Message) -> u64 {
 /// A record on its way into the journal. However this ends, the gate hears of it, or it would stay closed for ever.
 struct Appending<'a> {
     spool: &'a Spool,
-    key: u64,
     ticket: Option<&'a str>,
     place: Option<u64>,
 }
@@ -229,8 +224,8 @@ impl Appending<'_> {
 impl Drop for Appending<'_> {
     fn drop(&mut self) {
         match self.place {
-            Some(sequence) => self.spool.gate().appended(self.key, self.ticket, sequence),
-            None => self.spool.gate().not_appended(self.key, self.ticket),
+            Some(sequence) => self.spool.gate().appended(self.ticket, sequence),
+            None => self.spool.gate().not_appended(self.ticket),
         }
     }
 }

@@ -243,7 +243,7 @@ impl World {
             }
         } else if !acked {
             task.append = Some(Append::Queued);
-            self.gate.refused(self.keys[event]);
+            self.gate.refused();
             self.queue.push_back(event);
         }
         if acked {
@@ -258,7 +258,7 @@ impl World {
             let task = self.tasks.get_mut(&event).unwrap();
             task.hedged = true;
             task.append = Some(Append::Queued);
-            self.gate.hedged(self.keys[event], &ticket(event));
+            self.gate.hedged(&ticket(event));
             self.queue.push_back(event);
         }
     }
@@ -286,11 +286,11 @@ impl World {
         let Some(Append::Durable(sequence)) = task.append else {
             task.append = None;
             self.seen.failed_appends += 1;
-            return self.gate.not_appended(self.keys[event], hedged);
+            return self.gate.not_appended(hedged);
         };
         task.append = Some(Append::Heard(sequence));
         let acked = task.acked;
-        self.gate.appended(self.keys[event], hedged, sequence);
+        self.gate.appended(hedged, sequence);
         self.answered.insert(event);
         if acked {
             self.acknowledge(sequence);
@@ -403,7 +403,7 @@ impl World {
         assert_eq!((self.gate.held(), self.gate.bytes, self.gate.flying), (0, 0, 0));
         assert!(
             self.gate.keys.is_empty()
-                && self.gate.appending.is_empty()
+                && self.gate.appending == 0
                 && self.gate.ready.is_empty()
                 && self.gate.firsts.is_empty()
         );
