@@ -1,4 +1,4 @@
-//! The spool: what carries an event through the [`Gate`], by the bus or by the journal, whichever makes it durable.
+//! The spool: what carries an event through the gate, by the bus or by the journal, whichever makes it durable.
 //!
 //! In: a message and somebody who waits. Out: word to that somebody, once it is durable, and no sooner; and a journal in
 //! which whatever the bus has not got lies in order. It publishes nothing that is spooled: that is the drain's work.
