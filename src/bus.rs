@@ -12,6 +12,9 @@ use crate::{
 pub enum Bus {
     /// The embedded bus: the journal itself.
     Journal(Journal),
+    /// One that does as a test says.
+    #[cfg(test)]
+    Scripted(std::sync::Arc<crate::delivery::scripted::Scripted>),
 }
 
 /// How a message became durable.
@@ -62,6 +65,8 @@ impl Bus {
                 let durable = journal.append(Record { head: message.attributes.into_encoded(), body: message.body });
                 Box::pin(async move { durable.await.map(|_sequence| Ack::Stored).map_err(PublishError::from) })
             }
+            #[cfg(test)]
+            Bus::Scripted(script) => script.publish(&message),
         }
     }
 
@@ -69,6 +74,17 @@ impl Bus {
     pub fn close(&self) {
         match self {
             Bus::Journal(journal) => journal.close(),
+            #[cfg(test)]
+            Bus::Scripted(_) => {}
+        }
+    }
+
+    /// Whether it could take a message now, as far as it knows without trying.
+    pub fn up(&self) -> bool {
+        match self {
+            Bus::Journal(journal) => journal.stats().up,
+            #[cfg(test)]
+            Bus::Scripted(script) => script.up(),
         }
     }
 }

@@ -179,6 +179,10 @@ pub struct Journal {
     pub segment_size: u64,
     /// Bytes that stay free on the file system; below, nothing is accepted.
     pub reserve: u64,
+    /// Whether a bus that is elsewhere has a spool here; `"off"` leaves an outage to the senders' retries.
+    pub spool: bool,
+    /// An event not acknowledged by the bus for this long is spooled and answered.
+    pub hedge_after: Duration,
 }
 
 /// One `[[sources]]` table.

@@ -1,10 +1,17 @@
 //! Delivery: makes an event durable, or says that it is not.
 //!
-//! In: an [`Envelope`]. Out: a [`Receipt`], only after the bus has acknowledged (P1). The work runs in a task of its
-//! own: hyper drops a handler when the client closes or merely half-closes its side, and an event that was verified must
-//! not depend on the sender's patience. Knows nothing of HTTP.
+//! In: an [`Envelope`]. Out: a [`Receipt`], only after the bus has acknowledged or the spool has fsynced (P1). The work
+//! runs in a task of its own: hyper drops a handler when the client closes or merely half-closes its side, and an event
+//! that was verified must not depend on the sender's patience. Knows nothing of HTTP.
+//!
+//! ```text
+//! open gate    deliver -> outlet -> bus
+//! closed gate  deliver -> spool  -> journal -> drain -> outlet -> bus
+//! refused for good                                   \-> dead letters
+//! ```
 
 use std::{
+    io,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -12,15 +19,32 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout},
+};
 
 use crate::{
+    body::Body,
     bus::{Ack, Bus, PublishError},
     endpoint::Endpoint,
     envelope::{Envelope, Message, attributes::Attribute},
+    journal::AppendError,
     observe::metrics::{EventResult, Metrics},
     recent::{Recent, Seen},
 };
+
+pub mod dead_letters;
+mod drain;
+mod gate;
+pub mod spool;
+
+#[cfg(test)]
+pub(crate) mod scripted;
+#[cfg(test)]
+mod tests;
+
+use self::{drain::Drain, spool::Spool};
 
 /// Proof that an event is durable; only this room makes one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,32 +62,61 @@ impl Receipt {
 /// Why an event is not durable. It may still become so; the sender's retry carries the same id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Undeliverable {
-    /// The bus did not take it.
+    /// The bus did not take it, and no disk either.
     #[error("bus: {0}")]
     Bus(#[from] PublishError),
+    /// The bus does not take it now, or must not before older ones, and the spool does not take it.
+    #[error("spool: {0}")]
+    Spool(#[from] AppendError),
     /// The task that published it has panicked.
     #[error("publication broken off")]
     BrokenOff,
-    /// No acknowledgement within `answer_timeout`.
+    /// Not durable within `answer_timeout`.
     #[error("bus too slow")]
     TooSlow,
 }
 
-/// The bus, the memory of recent events, and their counters.
+/// The bus, the spool before it, the memory of recent events, and their counters.
 #[derive(Debug)]
 pub struct Delivery {
-    bus: Bus,
+    outlet: Outlet,
+    spool: Option<(Arc<Spool>, Drain)>,
     recent: Recent,
-    metrics: Arc<Metrics>,
     answer_timeout: Duration,
     under_way: AtomicUsize,
 }
 
 impl Delivery {
-    /// `recent_events`: bound of the memory. `answer_timeout`: when a sender is told to come again.
+    /// Straight to the bus. `recent_events`: bound of the memory. `answer_timeout`: when a sender is told to come again.
     pub fn new(bus: Bus, recent_events: usize, answer_timeout: Duration, metrics: Arc<Metrics>) -> Arc<Self> {
-        let recent = Recent::new(recent_events);
-        Arc::new(Delivery { bus, recent, metrics, answer_timeout, under_way: AtomicUsize::new(0) })
+        Arc::new(Self::direct(bus, recent_events, answer_timeout, metrics))
+    }
+
+    /// With a spool before the bus, and its drain.
+    ///
+    /// # Errors
+    /// The system gives no thread for the drain.
+    pub fn spooled(
+        bus: Bus,
+        spool: Arc<Spool>,
+        recent_events: usize,
+        answer_timeout: Duration,
+        metrics: Arc<Metrics>,
+    ) -> io::Result<Arc<Self>> {
+        let mut delivery = Self::direct(bus, recent_events, answer_timeout, metrics);
+        let drain = Drain::start(Arc::clone(&spool), delivery.outlet.clone())?;
+        delivery.spool = Some((spool, drain));
+        Ok(Arc::new(delivery))
+    }
+
+    fn direct(bus: Bus, recent_events: usize, answer_timeout: Duration, metrics: Arc<Metrics>) -> Self {
+        Delivery {
+            outlet: Outlet { bus, metrics },
+            spool: None,
+            recent: Recent::new(recent_events),
+            answer_timeout,
+            under_way: AtomicUsize::new(0),
+        }
     }
 
     /// Makes an event durable. `label`: its metric label.
@@ -87,38 +140,33 @@ impl Delivery {
             Seen::Conflict => endpoint.metrics.id_conflicts.inc(),
             Seen::New => {}
         }
-        let work = tokio::spawn(Arc::clone(self).publish(envelope, endpoint, label));
-        match timeout(self.answer_timeout, work).await {
-            Ok(Ok(Ok(_))) => Ok(Receipt { seen }),
-            Ok(Ok(Err(error))) => Err(error.into()),
+        let (tell, told) = oneshot::channel();
+        let id = id.to_owned();
+        let Envelope { attributes, body, fingerprint } = envelope;
+        let message = Message { attributes, body: body.share() };
+        let event = Event { endpoint, label, id, fingerprint };
+        let pending = Pending { delivery: Arc::clone(self), event, tell, _under_way: UnderWay::begin(self) };
+        tokio::spawn(Arc::clone(self).carry(message, body, pending));
+        match timeout(self.answer_timeout, told).await {
+            Ok(Ok(result)) => result.map(|()| Receipt { seen }),
             // A panic in the task: the event is not known to be durable.
             Ok(Err(_)) => Err(Undeliverable::BrokenOff),
             Err(_) => Err(Undeliverable::TooSlow),
         }
     }
 
-    async fn publish(
-        self: Arc<Self>,
-        envelope: Envelope,
-        endpoint: Arc<Endpoint>,
-        label: &'static str,
-    ) -> Result<Ack, PublishError> {
-        let Envelope { attributes, body, fingerprint } = envelope;
-        let id = attributes.get(Attribute::Id).unwrap_or_default().to_owned();
-        let _under_way = UnderWay::begin(&self);
-        let handed_over = Instant::now();
-        let result = self.bus.publish(Message { attributes, body: body.share() }).await;
-        self.metrics.publish_duration.observe(handed_over.elapsed().as_secs_f64());
-        self.metrics.published(result);
-        match result {
-            Ok(_) => {
-                self.recent.remember(&endpoint.identity.name, &id, fingerprint);
-                endpoint.metrics.event(label, EventResult::Accepted);
-                endpoint.metrics.last_event.set(jiff::Timestamp::now().as_second());
-            }
-            Err(_) => endpoint.metrics.event(label, EventResult::Failed),
+    /// `body` keeps its share of the in-flight budget for as long as a bus's client may hold its bytes.
+    async fn carry(self: Arc<Self>, message: Message, body: Body, pending: Pending) {
+        match &self.spool {
+            Some((spool, _)) => spool.carry(&self.outlet, message, pending).await,
+            None => pending.settle(self.outlet.publish(message).await),
         }
-        result
+        drop(body);
+    }
+
+    /// Whether an event could be made durable now: by the bus, or by the spool.
+    pub fn can_take(&self) -> bool {
+        self.bus().up() || self.spool.as_ref().is_some_and(|(spool, _)| spool.stats().up)
     }
 
     /// Events remembered as durable.
@@ -126,31 +174,129 @@ impl Delivery {
         self.recent.len()
     }
 
-    /// Publications under way, also those whose sender has gone.
+    /// Events not answered yet, also those whose sender has gone.
     pub fn under_way(&self) -> usize {
         self.under_way.load(Ordering::Acquire)
     }
 
-    /// The bus, to be closed at the end.
+    /// Events in the dead letters.
+    pub fn dead_letters(&self) -> u64 {
+        self.spool.as_ref().map_or(0, |(spool, _)| spool.dead_letters.count())
+    }
+
+    /// The bus.
     pub fn bus(&self) -> &Bus {
-        &self.bus
+        &self.outlet.bus
+    }
+
+    /// Stops the drain, to be called before the event loops end: what they drop unfinished stays in the spool, and must
+    /// not be published again by somebody who is about to go. Blocks, at most two seconds.
+    pub fn rest(&self) {
+        if let Some((_, drain)) = &self.spool {
+            drain.stop();
+        }
+    }
+
+    /// Closes the bus, then the spool. Blocks for as long as their last writes take, at most half a minute.
+    pub fn close(&self) {
+        self.rest();
+        self.bus().close();
+        if let Some((spool, _)) = &self.spool {
+            spool.close();
+        }
+    }
+}
+
+/// The bus with its counters; all that is published goes through here.
+#[derive(Debug, Clone)]
+struct Outlet {
+    bus: Bus,
+    metrics: Arc<Metrics>,
+}
+
+impl Outlet {
+    /// Hands a message over, by the call; the future is its acknowledgement.
+    fn publish(&self, message: Message) -> impl Future<Output = Result<Ack, PublishError>> + Send + 'static + use<> {
+        let handed_over = Instant::now();
+        let publication = self.bus.publish(message);
+        let in_flight = InFlight::begin(&self.metrics);
+        async move {
+            let result = publication.await;
+            in_flight.0.publish_duration.observe(handed_over.elapsed().as_secs_f64());
+            in_flight.0.published(result);
+            result
+        }
     }
 }
 
 /// Counts a publication for as long as it lives.
-struct UnderWay<'a>(&'a Delivery);
+struct InFlight(Arc<Metrics>);
 
-impl<'a> UnderWay<'a> {
-    fn begin(delivery: &'a Delivery) -> Self {
-        delivery.under_way.fetch_add(1, Ordering::AcqRel);
-        delivery.metrics.bus_inflight.inc();
-        UnderWay(delivery)
+impl InFlight {
+    fn begin(metrics: &Arc<Metrics>) -> Self {
+        metrics.bus_inflight.inc();
+        InFlight(Arc::clone(metrics))
     }
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.bus_inflight.dec();
+    }
+}
+
+/// An event that nobody has been told of yet.
+struct Pending {
+    delivery: Arc<Delivery>,
+    event: Event,
+    tell: oneshot::Sender<Result<(), Undeliverable>>,
+    _under_way: UnderWay,
+}
+
+/// What is counted and remembered of an event.
+struct Event {
+    endpoint: Arc<Endpoint>,
+    label: &'static str,
+    id: String,
+    fingerprint: u64,
+}
+
+impl Pending {
+    /// It is durable: remember it, count it, tell.
+    fn durable(self) {
+        let Event { endpoint, label, id, fingerprint } = &self.event;
+        self.delivery.recent.remember(&endpoint.identity.name, id, *fingerprint);
+        endpoint.metrics.event(label, EventResult::Accepted);
+        endpoint.metrics.last_event.set(jiff::Timestamp::now().as_second());
+        // The sender may have gone.
+        self.tell.send(Ok(())).ok();
+    }
+
+    fn failed(self, error: Undeliverable) {
+        self.event.endpoint.metrics.event(self.event.label, EventResult::Failed);
+        self.tell.send(Err(error)).ok();
+    }
+
+    fn settle<T, E: Into<Undeliverable>>(self, result: Result<T, E>) {
+        match result {
+            Ok(_) => self.durable(),
+            Err(error) => self.failed(error.into()),
+        }
+    }
+}
+
+/// Counts an event until it is answered.
+struct UnderWay(Arc<Delivery>);
+
+impl UnderWay {
+    fn begin(delivery: &Arc<Delivery>) -> Self {
+        delivery.under_way.fetch_add(1, Ordering::AcqRel);
+        UnderWay(Arc::clone(delivery))
+    }
+}
+
+impl Drop for UnderWay {
     fn drop(&mut self) {
         self.0.under_way.fetch_sub(1, Ordering::AcqRel);
-        self.0.metrics.bus_inflight.dec();
     }
 }

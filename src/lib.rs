@@ -28,6 +28,10 @@
 //!
 //! # Invariants, and the test that guards each
 //!
+//! - What the bus has not got is in the spool, goes on in order and is sent once as far as anyone can know:
+//!   `delivery::gate::model`, `delivery::tests`
+//! - What the bus refuses for good is in the dead letters and blocks nobody:
+//!   `delivery::tests::a_refusal_for_good_goes_to_the_dead_letters_and_blocks_nobody`
 //! - `200` means fsynced: `it::durability::no_answer_before_fsync`, `it::durability::write_fsync_answer_in_this_order`
 //! - Nothing without a valid signature is interpreted: `Verified`'s compile-fail example in [`verify`],
 //!   `verify::tests::one_flipped_bit_is_refused`, `it::verification::unsigned_requests_leave_nothing_behind`

@@ -17,8 +17,8 @@ use tokio::{
 use crate::{
     body::Budget,
     bus::Bus,
-    config::{Config, Finding},
-    delivery::Delivery,
+    config::{BusKind, Config, Finding},
+    delivery::{Delivery, spool::Spool},
     endpoint::Endpoints,
     envelope::Stamp,
     intake::Gateway,
@@ -35,6 +35,7 @@ use crate::{
 
 mod descriptors;
 mod reload;
+mod spool;
 
 /// Records that wait for the journal's thread; in-flight requests are bounded by bytes long before.
 const JOURNAL_QUEUE: usize = 16 * 1024;
@@ -97,13 +98,10 @@ pub fn run(config: &Config, warnings: &[Finding]) -> Result<(), StartError> {
         let admin_address = admin_listener.local_addr()?;
         tokio::spawn(admin::serve(admin_listener, Arc::clone(&admin)));
 
-        let journal = tokio::select! {
-            journal = open_journal(config, Arc::clone(&metrics)) => journal?,
+        let (delivery, journal) = tokio::select! {
+            opened = open(config, &metrics) => opened?,
             () = signals.next() => return Ok(()),
         };
-        let bus = Bus::Journal(journal.clone());
-        let delivery =
-            Delivery::new(bus, config.bus.recent_events, config.listener.answer_timeout, Arc::clone(&metrics));
         admin.opened(journal, Arc::clone(&delivery));
         let gateway = Arc::new(Gateway {
             endpoints,
@@ -128,8 +126,9 @@ pub fn run(config: &Config, warnings: &[Finding]) -> Result<(), StartError> {
         tracing::info!(%address, %admin_address, pid, workers, version, revision, "serving");
         signals.next().await;
         drain(&gateway, &crew, &mut signals).await;
+        gateway.delivery.rest();
         crew.stop();
-        gateway.delivery.bus().close();
+        gateway.delivery.close();
         Ok(())
     });
     // A recovery that a signal has overtaken goes on reading until the process ends.
@@ -141,19 +140,22 @@ pub fn run(config: &Config, warnings: &[Finding]) -> Result<(), StartError> {
     result
 }
 
-/// Recovery reads every record once, so it gets a thread: the admin listener answers meanwhile.
-async fn open_journal(config: &Config, metrics: Arc<Metrics>) -> Result<Journal, StartError> {
-    let (options, begin) = (journal_options(config), Instant::now());
-    let directory = options.directory.canonicalize().unwrap_or_else(|_| options.directory.clone());
-    tracing::info!(directory = %directory.display(), "opening the journal");
-    let observer = Arc::clone(&metrics) as Arc<dyn journal::Observer>;
-    let journal = tokio::task::spawn_blocking(move || Journal::open(options, observer))
-        .await
-        .map_err(|panic| io::Error::other(panic.to_string()))??;
-    let stats = journal.stats();
-    metrics.durability(config.bus.kind, stats.in_memory);
-    tracing::info!(records = stats.records, bytes = stats.bytes, took = ?begin.elapsed(), "journal open");
-    Ok(journal)
+/// Opens the bus and its spool on a thread of their own: recovery reads every record once, and the admin listener answers
+/// meanwhile.
+async fn open(config: &Config, metrics: &Arc<Metrics>) -> Result<(Arc<Delivery>, Option<Journal>), StartError> {
+    let (config, metrics, begin) = (config.clone(), Arc::clone(metrics), Instant::now());
+    let opened = tokio::task::spawn_blocking(move || {
+        let spool = spool::open(&config, &metrics)?;
+        let (bus, journal) = open_bus(&config, &metrics)?;
+        let journal = journal.or_else(|| spool.as_ref().map(|spool| spool.journal()));
+        metrics.durability(config.bus.kind, journal.as_ref().is_some_and(|journal| journal.stats().in_memory));
+        Ok::<_, StartError>((open_delivery(&config, bus, spool, &metrics)?, journal))
+    });
+    let (delivery, journal) = opened.await.map_err(|panic| io::Error::other(panic.to_string()))??;
+    if let Some(stats) = journal.as_ref().map(Journal::stats) {
+        tracing::info!(records = stats.records, bytes = stats.bytes, took = ?begin.elapsed(), "journal open");
+    }
+    Ok((delivery, journal))
 }
 
 /// The stop, in order: unready at once; connections still accepted for a while, because balancers learn late; no more
@@ -257,6 +259,30 @@ impl Signals {
                 _ = self.hangup.recv() => tracing::info!("SIGHUP: secrets are read every few seconds without it"),
             }
         }
+    }
+}
+
+/// The configured bus, and the journal when it is one.
+fn open_bus(config: &Config, metrics: &Arc<Metrics>) -> Result<(Bus, Option<Journal>), StartError> {
+    match config.bus.kind {
+        BusKind::Journal => {
+            let observer: Arc<dyn journal::Observer> = Arc::<Metrics>::clone(metrics);
+            let journal = Journal::open(journal_options(config), observer)?;
+            Ok((Bus::Journal(journal.clone()), Some(journal)))
+        }
+    }
+}
+
+fn open_delivery(
+    config: &Config,
+    bus: Bus,
+    spool: Option<Arc<Spool>>,
+    metrics: &Arc<Metrics>,
+) -> io::Result<Arc<Delivery>> {
+    let (recent, patience, metrics) = (config.bus.recent_events, config.listener.answer_timeout, Arc::clone(metrics));
+    match spool {
+        Some(spool) => Delivery::spooled(bus, spool, recent, patience, metrics),
+        None => Ok(Delivery::new(bus, recent, patience, metrics)),
     }
 }
 

@@ -22,7 +22,8 @@ const LEAST_HEAD: u64 = 8 * KIB;
 
 /// Audit1 gives up on an answer after 10 s, so a later one is never seen.
 const ANSWER: Bounds<Duration> =
-    Bounds { range: Duration::from_millis(100)..=Duration::from_secs(8), why: "Audit1 gives up after 10s" };
+    Bounds { range: Duration::from_millis(100)..=ANSWER_MOST, why: "Audit1 gives up after 10s" };
+const ANSWER_MOST: Duration = Duration::from_millis(8_000);
 
 /// No timer shorter than this can tell a slow peer from a busy moment.
 const SHORT: Duration = Duration::from_millis(100);
@@ -143,6 +144,8 @@ fn journal(mut table: Table<'_, '_>) -> Journal {
         max_age: table.duration_or_off("max_age", default.max_age, week, Duration::from_secs(1)..=years),
         segment_size: table.size("segment_size", default.segment_size, LEAST_SEGMENT..=4 * GIB),
         reserve: table.size("reserve", default.reserve, 0..=1024 * 1024 * GIB),
+        spool: table.choice("spool", default.spool, &[("on", true), ("off", false)]),
+        hedge_after: table.duration("hedge_after", default.hedge_after, Duration::from_millis(10)..=ANSWER_MOST),
     };
     table.finish();
     journal

@@ -80,6 +80,8 @@ impl Default for Journal {
             max_age: Some(Duration::from_hours(7 * 24)),
             segment_size: 64 * MIB,
             reserve: 512 * MIB,
+            spool: true,
+            hedge_after: Duration::from_millis(1500),
         }
     }
 }

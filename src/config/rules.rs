@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Config, Source, findings::Findings};
+use super::{BusKind, Config, Source, findings::Findings};
 
 /// Proxies keep idle connections to hookbus for about this long, and retry nothing when one closes under a POST.
 const POOLED: Duration = Duration::from_secs(60);
@@ -48,6 +48,11 @@ fn journal(config: &Config, findings: &mut Findings) {
         &["journal.max_size", "journal.segment_size"],
         journal.segment_size <= journal.max_size / 2,
         "must be at least twice journal.segment_size: one segment to keep and one to write",
+    );
+    findings.rule(
+        &["journal.hedge_after", "listener.answer_timeout"],
+        config.bus.kind == BusKind::Journal || journal.hedge_after < config.listener.answer_timeout,
+        "must be below listener.answer_timeout, or the sender is told to retry before the spool is tried",
     );
 }
 

@@ -5,7 +5,7 @@
 
 use std::fmt::{Display, Write as _};
 
-/// A CloudEvents attribute or extension, or one of the three routing facts that travel beside them.
+/// A CloudEvents attribute or extension, or one of the facts that travel beside them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Attribute {
@@ -47,10 +47,12 @@ pub enum Attribute {
     MessageId = 129,
     /// Not an attribute: the transport header `traceparent`, this hop's span.
     Hop = 130,
+    /// Not an attribute: why the bus refused it for good; only in the dead letters.
+    DeadLetterReason = 131,
 }
 
 impl Attribute {
-    const ALL: [Attribute; 19] = [
+    const ALL: [Attribute; 20] = [
         Attribute::Id,
         Attribute::Source,
         Attribute::Type,
@@ -70,6 +72,7 @@ impl Attribute {
         Attribute::Route,
         Attribute::MessageId,
         Attribute::Hop,
+        Attribute::DeadLetterReason,
     ];
 
     /// The CloudEvents name; `None` for the routing facts.
@@ -91,7 +94,7 @@ impl Attribute {
             Attribute::Sequence => "sequence",
             Attribute::Traceparent => "traceparent",
             Attribute::QuarantineReason => "quarantinereason",
-            Attribute::Route | Attribute::MessageId | Attribute::Hop => return None,
+            Attribute::Route | Attribute::MessageId | Attribute::Hop | Attribute::DeadLetterReason => return None,
         })
     }
 

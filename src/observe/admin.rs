@@ -47,7 +47,8 @@ pub struct Admin {
 
 #[derive(Debug)]
 struct Opened {
-    journal: Journal,
+    /// The journal: the bus's, or the spool's; `None` without either.
+    journal: Option<Journal>,
     delivery: Arc<Delivery>,
 }
 
@@ -82,13 +83,13 @@ impl Admin {
     }
 
     /// The journal is open and events can be delivered.
-    pub fn opened(&self, journal: Journal, delivery: Arc<Delivery>) {
+    pub fn opened(&self, journal: Option<Journal>, delivery: Arc<Delivery>) {
         // Said once, by the start.
         let _twice = self.opened.set(Opened { journal, delivery });
     }
 
     fn journal(&self) -> Option<Stats> {
-        self.opened.get().map(|opened| opened.journal.stats())
+        self.opened.get()?.journal.as_ref().map(Journal::stats)
     }
 
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
@@ -102,7 +103,7 @@ impl Admin {
                 response
             }
             "/livez" => verdict(self.health.live(self.journal().map_or(Duration::ZERO, |stats| stats.beat.elapsed()))),
-            "/readyz" => verdict(self.health.ready(self.journal().is_some_and(|stats| stats.up))),
+            "/readyz" => verdict(self.health.ready(self.opened.get().is_some_and(|opened| opened.delivery.can_take()))),
             _ => plain(StatusCode::NOT_FOUND, "try /metrics, /livez or /readyz\n".into()),
         }
     }
@@ -110,6 +111,8 @@ impl Admin {
     fn readings(&self) -> Readings {
         Readings {
             inflight_bytes: self.budget.used(),
+            bus_up: self.opened.get().is_some_and(|opened| opened.delivery.bus().up()),
+            dead_letters: self.opened.get().map_or(0, |opened| opened.delivery.dead_letters()),
             dedup_entries: self.opened.get().map_or(0, |opened| opened.delivery.remembered()),
             log_lines_dropped: self.lines.dropped(),
             journal: self.journal(),

@@ -80,9 +80,9 @@ impl Health {
         self.0.beats.iter().all(fresh) && journal_beat < STUCK_AFTER
     }
 
-    /// Whether an event could be taken now.
-    pub fn ready(&self, journal_up: bool) -> bool {
-        self.0.stage.load(Ordering::Acquire) == Stage::Serving as u8 && journal_up
+    /// Whether an event could be taken now. `durable`: whether the bus or the spool could make it so.
+    pub fn ready(&self, durable: bool) -> bool {
+        self.0.stage.load(Ordering::Acquire) == Stage::Serving as u8 && durable
     }
 
     fn elapsed_ms(&self) -> u64 {
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn ready_only_while_serving_with_a_journal() {
+    async fn ready_only_while_serving_and_durable() {
         let health = Health::new(0);
         assert!(!health.ready(true));
         health.enter(Stage::Serving);

@@ -19,6 +19,7 @@ pub use self::source::{EventResult, Outcome, SourceMetrics};
 use crate::{
     bus::{Ack, PublishError},
     config::{BusKind, Config},
+    delivery::{dead_letters::Reason, spool::Cause},
     journal::{self, Stats},
 };
 
@@ -42,6 +43,9 @@ pub struct Metrics {
     bus_up: IntGauge,
     durability: IntGaugeVec,
     journal: JournalMetrics,
+    spooled: Vec<(Cause, IntCounter)>,
+    dead_letters_by_reason: Vec<(Reason, IntCounter)>,
+    dead_letters: IntGauge,
     dedup_entries: IntGauge,
     log_lines_dropped: IntCounter,
 }
@@ -119,6 +123,9 @@ impl Metrics {
             bus_up: families.gauge("bus_up", "1 while the bus can be reached.")?,
             durability: families.durability_info()?,
             journal: families.journal()?,
+            spooled: families.spooled()?,
+            dead_letters_by_reason: families.dead_letters()?,
+            dead_letters: families.gauge("dead_letters", "Events in the dead letters now.")?,
             dedup_entries: families.gauge("dedup_entries", "Events remembered as durable.")?,
             log_lines_dropped: families.counter(
                 "log_lines_dropped_total",
@@ -148,11 +155,23 @@ impl Metrics {
         add(&self.published, result);
     }
 
+    /// Counts an event that went into the spool.
+    pub fn spooled(&self, cause: Cause) {
+        add(&self.spooled, cause);
+    }
+
+    /// Counts an event that went into the dead letters.
+    pub fn dead_letter(&self, reason: Reason) {
+        add(&self.dead_letters_by_reason, reason);
+    }
+
     /// The text exposition format, with the gauges that are read off their owners at scrape time.
     pub fn render(&self, readings: &Readings) -> String {
         self.inflight_bytes.set(signed(readings.inflight_bytes));
         self.dedup_entries.set(signed(readings.dedup_entries));
         self.log_lines_dropped.inc_by(readings.log_lines_dropped.saturating_sub(self.log_lines_dropped.get()));
+        self.dead_letters.set(signed(readings.dead_letters));
+        self.bus_up.set(i64::from(readings.bus_up));
         if let Some(stats) = &readings.journal {
             self.read_journal(stats);
         }
@@ -163,7 +182,6 @@ impl Metrics {
     }
 
     fn read_journal(&self, stats: &Stats) {
-        self.bus_up.set(i64::from(stats.up));
         self.journal.records.set(signed(stats.records));
         self.journal.bytes.set(signed(stats.bytes));
         self.journal.free_bytes.set(signed(stats.free_bytes));
@@ -179,9 +197,13 @@ pub struct Readings {
     pub inflight_bytes: usize,
     /// Events in the recent memory.
     pub dedup_entries: usize,
+    /// Whether the bus can be reached.
+    pub bus_up: bool,
+    /// Events in the dead letters.
+    pub dead_letters: u64,
     /// Log lines dropped so far.
     pub log_lines_dropped: u64,
-    /// The journal's own account; `None` before it is open.
+    /// The journal's own account; `None` before it is open, or without one.
     pub journal: Option<Stats>,
 }
 

@@ -8,6 +8,7 @@ use prometheus::{
 use super::{Closed, JournalMetrics};
 use crate::{
     bus::{Ack, PublishError},
+    delivery::{dead_letters::Reason, spool::Cause},
     journal::Operation,
 };
 
@@ -75,6 +76,21 @@ impl Families<'_> {
             (Err(PublishError::Error), "error"),
         ];
         Ok(results.map(|(result, label)| (result, family.with_label_values(&[label]))).into())
+    }
+
+    pub(super) fn spooled(&self) -> Made<Vec<(Cause, IntCounter)>> {
+        let family = self.counters(
+            "spool_events_total",
+            "Events answered from the spool, by cause (gate: older ones were in it).",
+            &["cause"],
+        )?;
+        Ok(Cause::ALL.map(|(cause, label)| (cause, family.with_label_values(&[label]))).into())
+    }
+
+    pub(super) fn dead_letters(&self) -> Made<Vec<(Reason, IntCounter)>> {
+        let family =
+            self.counters("dead_letters_total", "Events that the bus refused for good, by reason.", &["reason"])?;
+        Ok(Reason::ALL.map(|(reason, label)| (reason, family.with_label_values(&[label]))).into())
     }
 
     pub(super) fn journal(&self) -> Made<JournalMetrics> {

@@ -1,0 +1,440 @@
+//! Tests of the whole room, with a bus that does as it is told. A crash is a copy of the directory.
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+use super::{
+    Delivery, Receipt, Undeliverable,
+    dead_letters::{DeadLetters, Reason},
+    scripted::{Mode, Scripted},
+    spool::{Cause, Spool},
+};
+use crate::{
+    body::Body,
+    bus::{self, Ack, Bus, PublishError},
+    config::{BusKind, Config, Source},
+    endpoint::{Endpoint, Endpoints},
+    envelope::{Attributes, Envelope, attributes::Attribute},
+    journal::{AppendError, Journal, Keep, Options, Start},
+    observe::metrics::Metrics,
+    recent::Seen,
+    vendor::Vendor,
+};
+
+const HEDGE: Duration = Duration::from_millis(40);
+const AT_ONCE: Mode = Mode::Take(Duration::ZERO);
+const DOWN: Mode = Mode::Refuse(PublishError::Refused);
+
+static COUNTER: AtomicU64 = AtomicU64::new(0);
+
+/// A gateway without HTTP.
+struct House {
+    delivery: Arc<Delivery>,
+    spool: Arc<Spool>,
+    bus: Arc<Scripted>,
+    endpoint: Arc<Endpoint>,
+    metrics: Arc<Metrics>,
+    dead_letters: Journal,
+}
+
+fn options(directory: &Path, max_size: u64) -> Options {
+    Options {
+        directory: directory.to_owned(),
+        segment_size: 64 << 10,
+        max_size,
+        max_age: None,
+        reserve: 0,
+        keep: Keep::UntilAcknowledged,
+        queue: 4096,
+    }
+}
+
+impl House {
+    fn open(directory: &Path, mode: Mode) -> House {
+        House::sized(directory, mode, 64 << 20)
+    }
+
+    fn sized(directory: &Path, mode: Mode, max_size: u64) -> House {
+        let secret = directory.join("secret");
+        fs::write(&secret, "whsec_0123456789abcdef0123456789abcdef").unwrap();
+        let source = Source::defaults("acme", Vendor::Audit1, "/hook", vec![secret]);
+        let config = Config::defaults(BusKind::Journal, vec![source]);
+        let (metrics, source_metrics) = Metrics::new(&config).unwrap();
+        let endpoints = Endpoints::load(&config.sources, source_metrics).unwrap();
+        let endpoint = Arc::clone(endpoints.find("/hook").unwrap());
+        let journal = Journal::open(options(&directory.join("spool"), max_size), Arc::new(())).unwrap();
+        let dead_letters = Journal::open(options(&directory.join("dead-letters"), 64 << 20), Arc::new(())).unwrap();
+        let log = DeadLetters::new(dead_letters.clone(), Arc::clone(&metrics));
+        let spool = Spool::new(journal, log, HEDGE, Arc::clone(&metrics));
+        let bus = Scripted::new(mode);
+        let scripted = Bus::Scripted(Arc::clone(&bus));
+        let patience = Duration::from_secs(8);
+        let delivery =
+            Delivery::spooled(scripted, Arc::clone(&spool), 100_000, patience, Arc::clone(&metrics)).unwrap();
+        House { delivery, spool, bus, endpoint, metrics, dead_letters }
+    }
+
+    fn share(&self) -> House {
+        House {
+            delivery: Arc::clone(&self.delivery),
+            spool: Arc::clone(&self.spool),
+            bus: Arc::clone(&self.bus),
+            endpoint: Arc::clone(&self.endpoint),
+            metrics: Arc::clone(&self.metrics),
+            dead_letters: self.dead_letters.clone(),
+        }
+    }
+
+    async fn send(&self, id: &str, key: &str) -> Result<Receipt, Undeliverable> {
+        let mut attributes = Attributes::with_capacity(128);
+        attributes.push(Attribute::Id, &id);
+        attributes.push(Attribute::PartitionKey, &key);
+        attributes.push(Attribute::Sequence, &format_args!("test-{}", COUNTER.fetch_add(1, SeqCst)));
+        let body = Body::unbudgeted(Bytes::from(format!("{{\"id\":\"{id}\",\"pad\":\"{}\"}}", "x".repeat(200))));
+        let envelope = Envelope { attributes, body, fingerprint: 1 };
+        self.delivery.deliver(envelope, Arc::clone(&self.endpoint), "unknown").await
+    }
+
+    async fn drained(&self) {
+        self.eventually("the gate opens", || self.spool.is_open() && self.spool.stats().records == 0).await;
+    }
+
+    async fn eventually(&self, what: &str, mut holds: impl FnMut() -> bool) {
+        let started = Instant::now();
+        while !holds() {
+            assert!(started.elapsed() < Duration::from_secs(20), "never: {what}; {:?}", self.spool);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    fn spooled(&self, cause: Cause) -> u64 {
+        let (_, label) = Cause::ALL.into_iter().find(|(other, _)| *other == cause).unwrap();
+        self.metric(&format!("hookbus_spool_events_total{{cause=\"{label}\"}}"))
+    }
+
+    fn metric(&self, name: &str) -> u64 {
+        let readings = crate::observe::metrics::Readings {
+            inflight_bytes: 0,
+            dedup_entries: 0,
+            bus_up: true,
+            dead_letters: self.delivery.dead_letters(),
+            log_lines_dropped: 0,
+            journal: None,
+        };
+        let text = self.metrics.render(&readings);
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name}"));
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    }
+}
+
+fn crash(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            crash(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// Ids are `<key>/<number>`: the first copies of each key must come in the order of their numbers, without a gap. Gives
+/// how many there are of each key.
+fn order(stored: &[String]) -> HashMap<&str, usize> {
+    let mut next: HashMap<&str, usize> = HashMap::new();
+    for id in stored {
+        let (key, number) = id.split_once('/').unwrap();
+        let expected = next.entry(key).or_default();
+        let number: usize = number.parse().unwrap();
+        assert!(number <= *expected, "{key}: {number} before {expected}");
+        *expected = (*expected).max(number + 1);
+    }
+    next
+}
+
+fn assert_order(stored: &[String], per_key: usize) {
+    let counts = order(stored);
+    assert!(counts.values().all(|count| *count == per_key), "{counts:?}");
+}
+
+#[tokio::test]
+async fn an_open_gate_leaves_the_disk_alone() {
+    let outer = tempfile::tempdir().unwrap();
+    let house = House::open(outer.path(), AT_ONCE);
+    house.send("a", "k").await.unwrap();
+    assert_eq!(house.bus.stored(), ["a"]);
+    assert_eq!(house.spool.stats().appends, 0);
+    assert!(house.spool.is_open());
+    assert_eq!(house.delivery.under_way(), 0);
+}
+
+#[tokio::test]
+async fn a_late_ack_retires_the_spooled_copy_and_nothing_overtakes() {
+    let outer = tempfile::tempdir().unwrap();
+    let house = House::open(outer.path(), Mode::Hold);
+    let started = Instant::now();
+    house.send("a", "k").await.unwrap();
+    assert!(started.elapsed() >= HEDGE && started.elapsed() < Duration::from_secs(2), "answered by the spool");
+    assert!(!house.spool.is_open());
+    house.bus.set(AT_ONCE);
+    house.send("b", "k").await.unwrap();
+    house.send("c", "other").await.unwrap();
+    house.eventually("another key passes", || house.bus.stored() == ["c"]).await;
+    tokio::time::sleep(HEDGE).await;
+    assert_eq!(house.bus.stored(), ["c"], "b waits for a, which the client has");
+    assert!(house.bus.release(Ok(Ack::Stored)));
+    house.drained().await;
+    assert_eq!(house.bus.stored(), ["c", "a", "b"]);
+    assert_eq!(house.bus.calls(), 3, "a was published once");
+    assert_eq!((house.spooled(Cause::Hedge), house.spooled(Cause::Gate), house.spooled(Cause::Refused)), (1, 2, 0));
+    house.send("d", "k").await.unwrap();
+    assert_eq!(house.spool.stats().appends, 3, "open again");
+}
+
+#[tokio::test]
+async fn a_late_failure_makes_the_spooled_copy_go_first() {
+    let outer = tempfile::tempdir().unwrap();
+    let house = House::open(outer.path(), Mode::Hold);
+    house.send("a", "k").await.unwrap();
+    house.bus.set(AT_ONCE);
+    house.send("b", "k").await.unwrap();
+    assert!(house.bus.release(Err(PublishError::Timeout)));
+    house.drained().await;
+    assert_eq!(house.bus.stored(), ["a", "b"]);
+}
+
+#[tokio::test]
+async fn what_is_durable_is_remembered_and_nothing_else() {
+    let outer = tempfile::tempdir().unwrap();
+    let house = House::open(outer.path(), DOWN);
+    house.send("a", "k").await.unwrap();
+    assert_eq!(house.send("a", "k").await.unwrap().seen(), Seen::Repeat);
+    assert_eq!(house.spool.stats().appends, 1);
+    house.spool.journal().close();
+    house.send("b", "k").await.unwrap_err();
+    assert_eq!(house.send("b", "k").await, Err(Undeliverable::Spool(AppendError::Closed)), "not a repeat");
+}
+
+#[tokio::test]
+async fn an_outage_of_ten_thousand_drains_in_order_with_little_memory() {
+    const KEYS: usize = 500;
+    const PER_KEY: usize = 20;
+    let outer = tempfile::tempdir().unwrap();
+    let house = House::open(outer.path(), DOWN);
+    let sender = async |number: usize| {
+        let mut sends = tokio::task::JoinSet::new();
+        for key in 0..KEYS {
+            let house = house.share();
+            sends.spawn(async move { house.send(&format!("{key}/{number}"), &key.to_string()).await.unwrap() });
+        }
+        sends.join_all().await;
+    };
+    for number in 0..PER_KEY {
+        sender(number).await;
+    }
+    assert_eq!(house.bus.stored_count(), 0);
+    assert_eq!(house.spool.stats().records, 10_000);
+    house.bus.set(Mode::Take(Duration::from_millis(2)));
+    let started = Instant::now();
+    let mut most_held = 0;
+    // And more arrive while it drains.
+    sender(PER_KEY).await;
+    while !(house.spool.is_open() && house.bus.stored_count() >= KEYS * (PER_KEY + 1)) {
+        most_held = most_held.max(house.spool.gate().held());
+        assert!(started.elapsed() < Duration::from_secs(30), "{:?}", house.spool);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    println!(
+        "10,500 drained in {:?}; most in memory {most_held}, most in flight {}",
+        started.elapsed(),
+        house.bus.most_flying()
+    );
+    assert!(most_held <= 2048, "the window is the memory: {most_held}");
+    assert!(house.bus.most_flying() > 100, "pipelined");
+    let stored = house.bus.stored();
+    assert_eq!(stored.len(), KEYS * (PER_KEY + 1), "each once");
+    assert_order(&stored, PER_KEY + 1);
+}
+
+#[tokio::test]
+async fn a_crash_loses_nothing_and_the_next_start_sends_the_old_ones_first() {
+    let outer = tempfile::tempdir().unwrap();
+    let (live, copy) = (outer.path().join("live"), outer.path().join("copy"));
+    fs::create_dir(&live).unwrap();
+    let house = House::open(&live, DOWN);
+    for number in 0..100 {
+        house.send(&format!("k/{number}"), "k").await.unwrap();
+    }
+    crash(&live, &copy);
+    let again = House::open(&copy, Mode::Hold);
+    assert!(!again.spool.is_open(), "closed from the start");
+    again.bus.set(AT_ONCE);
+    again.send("k/100", "k").await.unwrap();
+    while again.bus.release(Err(PublishError::Timeout)) {}
+    again.drained().await;
+    assert_order(&again.bus.stored(), 101);
+
+    // An orderly end with a full spool, and a start.
+    let third = outer.path().join("third");
+    fs::create_dir(&third).unwrap();
+    let house = House::open(&third, DOWN);
+    house.send("k/0", "k").await.unwrap();
+    house.delivery.close();
+    drop(house);
+    let again = House::open(&third, AT_ONCE);
+    again.drained().await;
+    assert_eq!(again.bus.stored(), ["k/0"]);
+    again.delivery.close();
+    drop(again);
+    let empty = House::open(&third, AT_ONCE);
+    assert!(empty.spool.is_open(), "nothing comes back");
+}
+
+#[tokio::test]
+async fn a_refusal_for_good_goes_to_the_dead_letters_and_blocks_nobody() {
+    let outer = tempfile::tempdir().unwrap();
+    let house = House::open(outer.path(), AT_ONCE);
+    house.bus.poison("big", PublishError::TooLarge);
+    house.send("big", "k").await.unwrap();
+    assert_eq!(house.send("big", "k").await.unwrap().seen(), Seen::Repeat);
+    assert!(house.spool.is_open(), "it closes no gate");
+
+    house.bus.poison("lost", PublishError::Unroutable);
+    house.bus.set(DOWN);
+    for id in ["a", "lost", "b"] {
+        house.send(id, "k").await.unwrap();
+    }
+    house.bus.set(AT_ONCE);
+    house.drained().await;
+    assert_eq!(house.bus.stored(), ["a", "b"]);
+    assert_eq!(house.delivery.dead_letters(), 2);
+    assert_eq!(house.metric("hookbus_dead_letters_total{reason=\"too_large\"}"), 1);
+    assert_eq!(house.metric("hookbus_dead_letters_total{reason=\"unroutable\"}"), 1);
+    let mut reader = house.dead_letters.reader(Start::Oldest);
+    for (id, reason) in [("big", Reason::TooLarge), ("lost", Reason::Unroutable)] {
+        let entry = reader.next().unwrap().unwrap();
+        let message = bus::message(entry.head, entry.body).unwrap();
+        assert_eq!((message.get(Attribute::Id), message.get(Attribute::DeadLetterReason)), (id, reason.as_str()));
+        assert!(message.body.starts_with(format!("{{\"id\":\"{id}\"").as_bytes()), "its bytes are whole");
+    }
+    house.dead_letters.close();
+    house.bus.poison("late", PublishError::TooLarge);
+    house.send("late", "k").await.unwrap_err();
+}
+
+#[tokio::test]
+async fn one_record_that_always_fails_holds_up_its_own_key_only() {
+    let outer = tempfile::tempdir().unwrap();
+    let house = House::open(outer.path(), DOWN);
+    house.bus.poison("sick", PublishError::Error);
+    for (id, key) in [("sick", "k"), ("behind", "k"), ("a", "a"), ("b", "b"), ("c", "c")] {
+        house.send(id, key).await.unwrap();
+    }
+    house.bus.set(AT_ONCE);
+    house.eventually("the others pass", || house.bus.stored() == ["a", "b", "c"]).await;
+    assert!(!house.spool.is_open());
+    house.bus.cure();
+    house.drained().await;
+    assert_eq!(house.bus.stored(), ["a", "b", "c", "sick", "behind"]);
+}
+
+#[tokio::test]
+async fn a_full_journal_refuses_until_the_drain_makes_room() {
+    let outer = tempfile::tempdir().unwrap();
+    let house = House::sized(outer.path(), DOWN, 256 << 10);
+    let mut taken = 0;
+    let error = loop {
+        match house.send(&format!("k/{taken}"), "k").await {
+            Ok(_) => taken += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error, Undeliverable::Spool(AppendError::Full));
+    assert!(taken > 100, "{taken}");
+    house.bus.set(AT_ONCE);
+    house.drained().await;
+    house.send(&format!("k/{taken}"), "k").await.unwrap();
+    assert_order(&house.bus.stored(), taken + 1);
+}
+
+#[tokio::test]
+async fn without_a_journal_the_direct_path_goes_on() {
+    let outer = tempfile::tempdir().unwrap();
+    let house = House::open(outer.path(), AT_ONCE);
+    house.spool.journal().close();
+    house.send("a", "k").await.unwrap();
+    assert!(house.delivery.can_take());
+    // Slower than the hedge, which finds no disk: the acknowledgement still counts.
+    house.bus.set(Mode::Take(HEDGE * 3));
+    house.send("b", "k").await.unwrap();
+    assert!(house.spool.is_open());
+    house.bus.set(DOWN);
+    assert_eq!(house.send("c", "k").await, Err(Undeliverable::Spool(AppendError::Closed)));
+    assert!(!house.delivery.can_take());
+    house.bus.set(AT_ONCE);
+    house.send("d", "k").await.unwrap();
+    assert_eq!(house.bus.stored(), ["a", "b", "d"]);
+}
+
+#[tokio::test]
+async fn no_event_slips_through_while_the_gate_opens_and_closes() {
+    const THREADS: usize = 4;
+    const KEYS: usize = 50;
+    let outer = tempfile::tempdir().unwrap();
+    let house = House::open(outer.path(), AT_ONCE);
+    let stop = Arc::new(AtomicBool::new(false));
+    let threads: Vec<_> = (0..THREADS)
+        .map(|thread| {
+            let (house, stop) = (house.share(), Arc::clone(&stop));
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(async {
+                    let mut sent = 0;
+                    while !stop.load(SeqCst) {
+                        let key = format!("{thread}-{}", sent % KEYS);
+                        house.send(&format!("{key}/{}", sent / KEYS), &key).await.unwrap();
+                        sent += 1;
+                    }
+                    // What the client still has needs its event loop.
+                    tokio::time::sleep(HEDGE * 4).await;
+                    sent
+                })
+            })
+        })
+        .collect();
+    let mut swings = 0;
+    while swings < 200 && (swings < 5 || house.spool.stats().appends < 500) {
+        for (mode, ms) in [
+            (DOWN, 10),
+            (AT_ONCE, 80),
+            (Mode::Refuse(PublishError::Timeout), 10),
+            (Mode::Take(Duration::from_millis(1)), 80),
+        ] {
+            house.bus.set(mode);
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+        }
+        swings += 1;
+    }
+    stop.store(true, SeqCst);
+    let sent: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
+    house.drained().await;
+    let stored = house.bus.stored();
+    let spooled = house.spool.stats().appends;
+    let direct = sent as u64 - spooled;
+    println!("{swings} swings, {direct} direct, {spooled} spooled");
+    assert!(direct > 100 && spooled > 100, "both ways were taken");
+    assert_eq!(stored.len(), sent, "each once");
+    assert_eq!(order(&stored).len(), THREADS * KEYS);
+}
