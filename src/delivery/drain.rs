@@ -171,10 +171,10 @@ impl Worker {
                 self.spool.done(sequence);
                 continue;
             };
-            let publication = self.outlet.publish(message.clone());
-            let spool = Arc::clone(&self.spool);
+            let (spool, outlet) = (Arc::clone(&self.spool), self.outlet.clone());
+            // Handed over inside the task: those that fly have no order among them, and a panic ends that task only.
             let flight = self.flying.spawn(async move {
-                match publication.await {
+                match outlet.publish(message.clone()).await {
                     Ok(_) => true,
                     Err(error) => match Reason::of(error) {
                         Some(reason) => spool.dead_letters.bury(message, reason).await.is_ok(),

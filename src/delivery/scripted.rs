@@ -22,6 +22,8 @@ pub(crate) enum Mode {
     Refuse(PublishError),
     /// Keeps it until the test says what becomes of it.
     Hold,
+    /// Has a mistake in it.
+    Panic,
 }
 
 type Answer = Result<Ack, PublishError>;
@@ -108,6 +110,10 @@ impl Scripted {
         }
         match inner.mode {
             Mode::Refuse(error) => Box::pin(async move { Err(error) }),
+            Mode::Panic => {
+                drop(inner);
+                panic!("as the test wants it");
+            }
             Mode::Hold => {
                 let (tell, told) = oneshot::channel();
                 inner.held.push_back((id, tell));

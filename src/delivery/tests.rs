@@ -351,6 +351,22 @@ async fn one_record_that_always_fails_holds_up_its_own_key_only() {
 }
 
 #[tokio::test]
+async fn a_bus_that_panics_stops_neither_the_drain_nor_the_gate() {
+    let outer = tempfile::tempdir().unwrap();
+    let house = House::open(outer.path(), Mode::Panic);
+    assert_eq!(house.send("a", "k").await, Err(Undeliverable::BrokenOff));
+    assert!(house.spool.is_open() && house.delivery.under_way() == 0);
+    house.bus.set(DOWN);
+    house.send("b", "k").await.unwrap();
+    house.bus.set(Mode::Panic);
+    let calls = house.bus.calls();
+    house.eventually("the drain tries", || house.bus.calls() > calls + 1).await;
+    house.bus.set(AT_ONCE);
+    house.drained().await;
+    assert_eq!(house.bus.stored(), ["b"]);
+}
+
+#[tokio::test]
 async fn a_full_journal_refuses_until_the_drain_makes_room() {
     let outer = tempfile::tempdir().unwrap();
     let house = House::sized(outer.path(), DOWN, 256 << 10);
