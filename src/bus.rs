@@ -1,5 +1,7 @@
 //! The bus: where a message becomes durable. A closed set, so that no caller knows which one it is.
 
+pub mod kafka;
+
 use std::{future::Future, pin::Pin};
 
 use crate::{
@@ -12,6 +14,8 @@ use crate::{
 pub enum Bus {
     /// The embedded bus: the journal itself.
     Journal(Journal),
+    /// Apache Kafka.
+    Kafka(kafka::Kafka),
 }
 
 /// How a message became durable.
@@ -58,6 +62,7 @@ impl Bus {
     /// See [`PublishError`].
     pub fn publish(&self, message: Message) -> Publication {
         match self {
+            Bus::Kafka(kafka) => kafka.publish(&message),
             Bus::Journal(journal) => {
                 let durable = journal.append(Record { head: message.attributes.into_encoded(), body: message.body });
                 Box::pin(async move { durable.await.map(|_sequence| Ack::Stored).map_err(PublishError::from) })
@@ -65,10 +70,19 @@ impl Bus {
         }
     }
 
+    /// Whether the bus could take a message now.
+    pub fn up(&self) -> bool {
+        match self {
+            Bus::Journal(journal) => journal.stats().up,
+            Bus::Kafka(kafka) => kafka.up(),
+        }
+    }
+
     /// Writes out what was handed over and closes the bus; blocks, at most ten seconds.
     pub fn close(&self) {
         match self {
             Bus::Journal(journal) => journal.close(),
+            Bus::Kafka(kafka) => kafka.close(),
         }
     }
 }

@@ -16,8 +16,8 @@ use tokio::{
 
 use crate::{
     body::Budget,
-    bus::Bus,
-    config::{Config, Finding},
+    bus::{Bus, kafka, kafka::Kafka},
+    config::{BusKind, Config, Finding},
     delivery::Delivery,
     endpoint::Endpoints,
     envelope::Stamp,
@@ -51,6 +51,9 @@ pub enum StartError {
     /// The journal cannot be opened.
     #[error("journal: {0}")]
     Journal(#[from] journal::OpenError),
+    /// The Kafka client cannot be made from the configuration.
+    #[error(transparent)]
+    Kafka(#[from] kafka::OpenError),
     /// An address cannot be bound.
     #[error("{key} {address}: {error}")]
     Bind {
@@ -88,7 +91,10 @@ pub fn run(config: &Config, warnings: &[Finding]) -> Result<(), StartError> {
 
     let workers = worker_count(config);
     let health = Health::new(workers);
-    let bus = Bus::Journal(journal.clone());
+    let bus = match config.bus.kind {
+        BusKind::Journal => Bus::Journal(journal.clone()),
+        BusKind::Kafka => Bus::Kafka(Kafka::open(config, metrics.bus.clone())?),
+    };
     let delivery = Delivery::new(bus, config.bus.recent_events, config.listener.answer_timeout, Arc::clone(&metrics));
     let gateway = Arc::new(Gateway {
         endpoints,

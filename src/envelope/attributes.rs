@@ -50,7 +50,8 @@ pub enum Attribute {
 }
 
 impl Attribute {
-    const ALL: [Attribute; 19] = [
+    /// All of them, in the order in which they are set.
+    pub const ALL: [Attribute; 19] = [
         Attribute::Id,
         Attribute::Source,
         Attribute::Type,
@@ -93,6 +94,11 @@ impl Attribute {
             Attribute::QuarantineReason => "quarantinereason",
             Attribute::Route | Attribute::MessageId | Attribute::Hop => return None,
         })
+    }
+
+    /// The attribute of a CloudEvents name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|attribute| attribute.name() == Some(name))
     }
 
     fn from_code(code: u8) -> Option<Self> {

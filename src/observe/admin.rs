@@ -72,7 +72,7 @@ impl Admin {
                 response
             }
             "/livez" => verdict(self.health.live(self.journal.stats().beat.elapsed())),
-            "/readyz" => verdict(self.health.ready(self.journal.stats().up)),
+            "/readyz" => verdict(self.health.ready(self.delivery.bus().up())),
             _ => plain(StatusCode::NOT_FOUND, "try /metrics, /livez or /readyz\n".into()),
         }
     }
@@ -80,6 +80,7 @@ impl Admin {
     fn readings(&self) -> Readings {
         Readings {
             inflight_bytes: self.budget.used(),
+            bus_up: self.delivery.bus().up(),
             dedup_entries: self.delivery.remembered(),
             log_lines_dropped: self.lines.dropped(),
             journal: self.journal.stats(),

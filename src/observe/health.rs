@@ -80,9 +80,9 @@ impl Health {
         self.0.beats.iter().all(fresh) && journal_beat < STUCK_AFTER
     }
 
-    /// Whether an event could be taken now.
-    pub fn ready(&self, journal_up: bool) -> bool {
-        self.0.stage.load(Ordering::Acquire) == Stage::Serving as u8 && journal_up
+    /// Whether an event could be taken now. `durable`: there is a place that would make it so.
+    pub fn ready(&self, durable: bool) -> bool {
+        self.0.stage.load(Ordering::Acquire) == Stage::Serving as u8 && durable
     }
 
     fn elapsed_ms(&self) -> u64 {

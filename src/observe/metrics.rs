@@ -4,6 +4,7 @@
 //! The doc comment of a field and its HELP text say the same thing in one place each: names and labels are the contract
 //! with dashboards, so they change only with a CHANGELOG entry.
 
+mod bus;
 mod families;
 mod source;
 
@@ -14,6 +15,7 @@ use std::{
 
 use prometheus::{Encoder as _, Histogram, IntCounter, IntGauge, Registry, TextEncoder};
 
+pub use self::bus::{BusMetrics, DurabilityClass, KafkaMetrics};
 use self::families::Families;
 pub use self::source::{EventResult, Outcome, SourceMetrics};
 use crate::{
@@ -40,6 +42,8 @@ pub struct Metrics {
     /// Publications without an answer yet.
     pub bus_inflight: IntGauge,
     bus_up: IntGauge,
+    /// For the bus itself.
+    pub bus: BusMetrics,
     journal: JournalMetrics,
     dedup_entries: IntGauge,
     log_lines_dropped: IntCounter,
@@ -105,9 +109,6 @@ impl Metrics {
         )?;
         let sources = source::register(&families, &requests, &config.sources)?;
         families.build_info()?;
-        families.durability_info(config.bus.kind)?;
-        let bus_up = families.gauge("bus_up", "1 while the bus can be reached.")?;
-        bus_up.set(1);
         let metrics = Metrics {
             connections: families.gauge("http_connections", "Open connections.")?,
             inflight_requests: families.gauge("http_inflight_requests", "Requests between head and answer.")?,
@@ -118,7 +119,8 @@ impl Metrics {
             publish_duration: families
                 .durations("bus_publish_duration_seconds", "From hand-over to the bus to its acknowledgement.")?,
             bus_inflight: families.gauge("bus_inflight", "Publications without an answer yet.")?,
-            bus_up,
+            bus_up: families.gauge("bus_up", "1 while the bus can be reached.")?,
+            bus: BusMetrics::new(&families, config.bus.kind)?,
             journal: families.journal()?,
             dedup_entries: families.gauge("dedup_entries", "Events remembered as durable.")?,
             log_lines_dropped: families
@@ -144,7 +146,7 @@ impl Metrics {
         self.inflight_bytes.set(signed(readings.inflight_bytes));
         self.dedup_entries.set(signed(readings.dedup_entries));
         self.log_lines_dropped.inc_by(readings.log_lines_dropped.saturating_sub(self.log_lines_dropped.get()));
-        self.bus_up.set(i64::from(stats.up));
+        self.bus_up.set(i64::from(readings.bus_up));
         self.journal.records.set(signed(stats.records));
         self.journal.bytes.set(signed(stats.bytes));
         self.journal.free_bytes.set(signed(stats.free_bytes));
@@ -162,6 +164,8 @@ impl Metrics {
 pub struct Readings {
     /// Bytes of the in-flight budget in use.
     pub inflight_bytes: usize,
+    /// Whether the bus can be reached.
+    pub bus_up: bool,
     /// Events in the recent memory.
     pub dedup_entries: usize,
     /// Log lines dropped so far.
