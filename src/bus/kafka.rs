@@ -9,6 +9,8 @@ mod durability;
 pub mod provision;
 pub mod reader;
 mod settings;
+#[cfg(test)]
+mod tests;
 pub mod topics;
 mod watch;
 
@@ -94,12 +96,7 @@ impl Kafka {
             encoding: config.bus.encoding,
             metrics,
         });
-        let watcher = watch::start(
-            Arc::clone(&shared),
-            settings,
-            settings::administrator(&config.bus.kafka)?,
-            topics::expected(config),
-        )?;
+        let watcher = watch::start(Arc::clone(&shared), config.bus.kafka.clone(), settings, topics::expected(config))?;
         signal.wait_for_first_look(FIRST_LOOK);
         Ok(Kafka(Arc::new(Inner { shared, watcher: Mutex::new(Some(watcher)) })))
     }

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    fs,
     sync::{
         Mutex,
         atomic::{AtomicBool, Ordering},
@@ -192,6 +193,47 @@ fn tls_and_a_login() {
     assert!(!gateway.log_so_far().contains("a wrong password"));
     assert_eq!(gateway.get_admin("/readyz").status, 503);
     assert_eq!(gateway.post(POLICY, &event("evt_refused", "pl_1")).status, 503);
+    fs::write(gateway.setup.path().join("password"), USER.1).unwrap();
+    gateway.wait_for_metric("bus_up", 1.0);
+    assert_eq!(gateway.post(POLICY, &event("evt_refused", "pl_1")).status, 200);
+}
+
+/// May be seen and not written: said at once, and nobody else waits for it.
+#[test]
+fn a_topic_that_we_may_not_write_is_unauthorized() {
+    let broker = shared();
+    let topic = "acl.1099policy.policy.active";
+    broker.create(&[topic]);
+    let server = broker.address();
+    let only_describe = ["--add", "--allow-principal", "User:alice", "--operation", "Describe", "--topic", topic];
+    let command = ["org.apache.kafka.tools.AclCommand", "--bootstrap-server", &server];
+    broker.tool(&[&command[..], &only_describe].concat());
+    let gateway = broker.setup_with_login("subject = \"acl.{vendor}.{type}\"", USER.1).start();
+    assert_eq!(gateway.post(POLICY, &event("evt_acl", "pl_1")).status, 503);
+    assert_eq!(gateway.metric(r#"bus_publish_total{result="unauthorized"}"#), 1.0);
+    assert_eq!(gateway.post(AUDIT, br#"{"event":"brand.new","acl":1}"#).status, 200);
+}
+
+/// A topic that goes away under an event: the event goes to the catch-all.
+#[test]
+fn a_deleted_topic_leads_to_the_catch_all() {
+    let broker = shared();
+    let topic = "gone.1099policy.policy.active";
+    broker.create(&[topic]);
+    let properties = "properties = { \"topic.metadata.propagation.max.ms\" = 2000 }";
+    let gateway = broker.setup("", "subject = \"gone.{vendor}.{type}\"", properties).start();
+    assert_eq!(gateway.post(POLICY, &event("evt_gone_1", "pl_1")).status, 200);
+    broker.delete(topic);
+    for number in 2..10 {
+        let id = format!("evt_gone_{number}");
+        wait_until("an answer", || gateway.post(POLICY, &event(&id, "pl_1")).status == 200);
+    }
+    let records = broker.records(FIXED_TOPICS[0]);
+    for number in 2..10 {
+        let id = format!("evt_gone_{number}");
+        assert!(records.iter().any(|record| record.header("ce_id") == Some(&id)), "{id}");
+    }
+    gateway.wait_for_metric("bus_missing_topics", gateway.metric("bus_missing_topics").max(1.0));
 }
 
 /// A broker that is away delays nothing: not the start, not the refusal. When it comes, and its topics, so do events.

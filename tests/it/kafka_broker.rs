@@ -36,6 +36,8 @@ pub fn shared() -> &'static Broker {
     static SHARED: OnceLock<Broker> = OnceLock::new();
     SHARED.get_or_init(|| {
         let mut broker = Broker::new();
+        // What is static is never dropped: the shell removes this folder.
+        fs::write(broker.dir.join("shared"), "").unwrap();
         broker.start();
         broker.create(&FIXED_TOPICS);
         broker
@@ -104,7 +106,7 @@ broker.session.timeout.ms=2500
     /// in the wrong way would make it.
     pub fn start(&mut self) {
         let script = "\"$@\" > broker.log 2>&1 & broker=$!; echo $broker > pid.new; mv pid.new pid; \
-                      cat > /dev/null; kill -9 $broker 2> /dev/null; wait";
+                      cat > /dev/null; kill -9 $broker 2> /dev/null; wait; [ ! -e shared ] || rm -rf \"$PWD\"";
         let _old = fs::remove_file(self.dir.join("pid"));
         let mut keeper = Command::new("sh");
         keeper
@@ -155,6 +157,14 @@ broker.session.timeout.ms=2500
         for result in runtime.block_on(admin.create_topics(&new, &options)).unwrap() {
             result.unwrap();
         }
+    }
+
+    pub fn delete(&self, topic: &str) {
+        let admin: AdminClient<DefaultClientContext> =
+            ClientConfig::new().set("bootstrap.servers", self.address()).create().unwrap();
+        let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(20)));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(admin.delete_topics(&[topic], &options)).unwrap().remove(0).unwrap();
     }
 
     /// The names of all topics.

@@ -3,7 +3,7 @@
 //! In: `[bus.kafka]`. Out: what the producer, an administrator's client and a reader are made with. The operator's own
 //! properties come first; what a promise rests on is set after them and cannot be overridden (the check refuses it too).
 
-use std::path::Path;
+use std::{fs, path::Path, time::SystemTime};
 
 use rdkafka::ClientConfig;
 
@@ -73,6 +73,13 @@ pub(super) fn reader(kafka: &config::Kafka) -> Result<ClientConfig, OpenError> {
         .set("fetch.wait.max.ms", "50")
         .set("allow.auto.create.topics", "false");
     Ok(settings)
+}
+
+/// When the files with the login and for TLS were last written.
+pub(super) fn file_times(kafka: &config::Kafka) -> Vec<Option<SystemTime>> {
+    let tls = kafka.tls.iter().flat_map(|tls| [&tls.ca_file, &tls.certificate_file, &tls.key_file]).flatten();
+    let files = tls.chain(kafka.sasl.iter().map(|sasl| &sasl.password_file));
+    files.map(|file| fs::metadata(file).and_then(|file| file.modified()).ok()).collect()
 }
 
 fn base(kafka: &config::Kafka) -> Result<ClientConfig, OpenError> {

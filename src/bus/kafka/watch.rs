@@ -12,7 +12,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use rdkafka::{
@@ -25,8 +25,10 @@ use rdkafka::{
 use super::{
     Context, Producer, Shared,
     durability::{self, Settings},
+    settings,
     topics::{Known, is_catch_all},
 };
+use crate::config;
 
 /// Between two looks while brokers answer.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -113,28 +115,32 @@ impl Signal {
 /// The system has no thread left.
 pub(super) fn start(
     shared: Arc<Shared>,
+    config: config::Kafka,
     settings: ClientConfig,
-    administrator: ClientConfig,
     expected: BTreeSet<String>,
 ) -> io::Result<JoinHandle<()>> {
     let mut watcher = Watcher {
         shared,
+        files: settings::file_times(&config),
+        config,
         settings,
-        administrator,
         expected,
         listed: HashSet::new(),
         missing: None,
         was_up: None,
         worth: None,
         settings_due: Instant::now(),
+        replaced: None,
     };
     thread::Builder::new().name("kafka-watch".into()).spawn(move || watcher.run())
 }
 
 struct Watcher {
     shared: Arc<Shared>,
+    config: config::Kafka,
     settings: ClientConfig,
-    administrator: ClientConfig,
+    /// When the files that `settings` was made from were written.
+    files: Vec<Option<SystemTime>>,
     expected: BTreeSet<String>,
     /// What the last answer listed.
     listed: HashSet<String>,
@@ -144,6 +150,8 @@ struct Watcher {
     /// What an acknowledgement was last said to be worth.
     worth: Option<Settings>,
     settings_due: Instant,
+    /// When a producer was last replaced.
+    replaced: Option<Instant>,
 }
 
 impl Watcher {
@@ -151,6 +159,9 @@ impl Watcher {
         loop {
             self.replace_failed_producer();
             let up = self.look();
+            if !up {
+                self.take_new_login();
+            }
             self.shared.signal.looked();
             if !self.shared.signal.pause(if up { LOOK_EVERY } else { LOOK_SOON }) {
                 return;
@@ -208,7 +219,8 @@ impl Watcher {
     }
 
     fn read_settings(&mut self, metadata: &Metadata) {
-        let read = durability::read(&self.administrator, metadata, &self.expected);
+        let read = settings::administrator(&self.config)
+            .and_then(|settings| Ok(durability::read(&settings, metadata, &self.expected)?));
         let worth = read.unwrap_or_else(|error| {
             tracing::warn!(%error, "kafka: the topics' settings cannot be read");
             Settings::default()
@@ -222,20 +234,48 @@ impl Watcher {
 
     /// A fatal error ends a producer: every event in it fails, and every later one. What failed goes back to the caller,
     /// who alone knows the order to publish it again in.
-    fn replace_failed_producer(&self) {
-        let failed = self.shared.producer.load_full();
-        let Some((code, reason)) = failed.client().fatal_error() else { return };
+    fn replace_failed_producer(&mut self) {
+        let Some((code, reason)) = self.shared.producer.load().client().fatal_error() else { return };
+        // What fails again at once is tried no faster than anything else.
+        if self.replaced.is_none_or(|replaced| LOOK_EVERY <= replaced.elapsed()) {
+            tracing::error!(%code, reason, "kafka: fatal error; the producer is replaced");
+            self.replace_producer();
+        }
+    }
+
+    /// Brokers that answer no more may have been given another password or certificate to ask for: files that were
+    /// written since are read again.
+    fn take_new_login(&mut self) {
+        let files = settings::file_times(&self.config);
+        if files == self.files {
+            return;
+        }
+        self.files = files;
+        match settings::producer(&self.config) {
+            Ok(settings) => {
+                tracing::info!("kafka: login and TLS files have changed; the producer is replaced");
+                self.settings = settings;
+                self.replace_producer();
+            }
+            Err(error) => tracing::error!(%error, "kafka: the changed files cannot be used"),
+        }
+    }
+
+    fn replace_producer(&mut self) {
+        self.replaced = Some(Instant::now());
         let context = Context::new(Arc::clone(&self.shared.signal), self.shared.metrics.clone());
         match self.settings.create_with_context::<_, Producer>(context) {
             Ok(producer) => {
-                self.shared.producer.store(Arc::new(producer));
-                let events = failed.in_flight_count();
-                failed.purge(PurgeConfig::default().queue().inflight());
+                let old = self.shared.producer.swap(Arc::new(producer));
+                let events = old.in_flight_count();
+                old.purge(PurgeConfig::default().queue().inflight());
                 // Whatever comes of it, every event in it has its report.
-                let _reported = failed.flush(LAST_WORDS);
-                tracing::error!(%code, reason, events, "kafka: fatal error; the producer was replaced");
+                let _reported = old.flush(LAST_WORDS);
+                if 0 < events {
+                    tracing::warn!(events, "kafka: events under way were given back");
+                }
             }
-            Err(error) => tracing::error!(%code, reason, %error, "kafka: fatal error, and no other producer"),
+            Err(error) => tracing::error!(%error, "kafka: no other producer can be made"),
         }
     }
 }
