@@ -29,6 +29,8 @@
 //! # Invariants, and the test that guards each
 //!
 //! - `200` means fsynced: `it::durability::no_answer_before_fsync`, `it::durability::write_fsync_answer_in_this_order`
+//! - On Kafka `200` means acknowledged by all in-sync replicas, through kill and freeze of the broker, and a second copy
+//!   has the same id: `it::kafka::no_answer_was_a_lie_when_the_broker_fails`
 //! - Nothing without a valid signature is interpreted: `Verified`'s compile-fail example in [`verify`],
 //!   `verify::tests::one_flipped_bit_is_refused`, `it::verification::unsigned_requests_leave_nothing_behind`
 //! - Every accepted event survives a kill, and its bytes arrive unchanged: `it::durability::kill_9_loses_nothing`,

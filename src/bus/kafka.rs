@@ -37,7 +37,7 @@ use crate::{
     observe::metrics::BusMetrics,
 };
 
-/// Longest wait at the end for what was handed over; joining the watcher takes at most its own request's time more.
+/// Longest wait at the end for what was handed over. The watcher's own requests take eight seconds at most.
 const FLUSH_LIMIT: Duration = Duration::from_secs(6);
 /// Longest wait at the start for the first word of a broker, so that the first requests find the bus known.
 const FIRST_LOOK: Duration = Duration::from_secs(2);
@@ -125,10 +125,11 @@ impl Kafka {
     /// Writes out what was handed over and stops the watcher; blocks, ten seconds at most.
     pub fn close(&self) {
         let shared = &self.0.shared;
+        // First, so that the watcher's last request and the flush go side by side.
+        shared.signal.stop();
         if let Err(error) = shared.producer.load().flush(FLUSH_LIMIT) {
             tracing::warn!(%error, events = shared.producer.load().in_flight_count(), "kafka: closed with events under way");
         }
-        shared.signal.stop();
         let watcher = self.0.watcher.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(watcher) = watcher {
             // A watcher that panicked has nothing left to stop.
@@ -182,8 +183,9 @@ impl Shared {
     fn failed(&self, error: &KafkaError) -> PublishError {
         let code = error.rdkafka_error_code();
         if code == Some(RDKafkaErrorCode::Fatal) {
-            // The watcher makes another producer; meanwhile nothing was handed over.
+            // Nothing was handed over, and the watcher makes another producer.
             self.signal.look_again();
+            return PublishError::Refused;
         }
         meaning(code)
     }
@@ -231,8 +233,7 @@ fn is_unknown_topic(code: Option<RDKafkaErrorCode>) -> bool {
 fn meaning(code: Option<RDKafkaErrorCode>) -> PublishError {
     use RDKafkaErrorCode as Code;
     match code {
-        // At hand-over: the queue is full, or the producer is about to be replaced.
-        Some(Code::QueueFull | Code::Fatal) => PublishError::Refused,
+        Some(Code::QueueFull) => PublishError::Refused,
         Some(Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::MessageBatchTooLarge) => {
             PublishError::TooLarge
         }

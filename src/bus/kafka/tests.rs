@@ -86,6 +86,37 @@ fn a_producer_that_failed_for_good_is_replaced() {
     kafka.close();
 }
 
+/// An event that is under way when its producer fails is given back, and what comes later is stored.
+#[test]
+fn an_event_in_a_failed_producer_is_given_back() {
+    let (cluster, kafka) = open(|_| ());
+    publish_until_stored(&kafka);
+    let disorder = RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+    cluster.request_errors(RDKafkaApiKey::Produce, &[disorder; 4]);
+    let first = Arc::as_ptr(&kafka.0.shared.producer.load_full());
+    assert_eq!(block_on(kafka.publish(&message(TOPIC, 2))), Err(PublishError::Error));
+    cluster.clear_request_errors(RDKafkaApiKey::Produce);
+    publish_until_stored(&kafka);
+    assert_ne!(Arc::as_ptr(&kafka.0.shared.producer.load_full()), first);
+    kafka.close();
+}
+
+/// What passes is the client's affair: it sends again, and nobody hears of it.
+#[test]
+fn passing_errors_are_not_the_callers() {
+    let (cluster, kafka) = open(|_| ());
+    publish_until_stored(&kafka);
+    let passing = [
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+    ];
+    cluster.request_errors(RDKafkaApiKey::Produce, &passing);
+    assert_eq!(block_on(kafka.publish(&message(TOPIC, 2))), Ok(Ack::Stored));
+    kafka.close();
+}
+
 #[test]
 fn a_full_queue_refuses_at_once_and_takes_again() {
     let (cluster, kafka) = open_with(&[("queue.buffering.max.messages", "10")], |_| ());
@@ -107,7 +138,7 @@ fn every_error_has_its_meaning() {
     use RDKafkaErrorCode as Code;
     for (code, error) in [
         (Code::QueueFull, PublishError::Refused),
-        (Code::Fatal, PublishError::Refused),
+        (Code::Fatal, PublishError::Error),
         (Code::MessageSizeTooLarge, PublishError::TooLarge),
         (Code::TopicAuthorizationFailed, PublishError::Unauthorized),
         (Code::MessageTimedOut, PublishError::Timeout),

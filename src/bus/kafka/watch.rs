@@ -32,7 +32,9 @@ use crate::config;
 
 /// Between two looks while brokers answer.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// Between two looks while they do not, and shortest pause between any two.
+/// Shortest pause between two of them, however many events find their topic missing: the list of a large cluster is long.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Between two looks while brokers do not answer.
 const LOOK_SOON: Duration = Duration::from_millis(500);
 /// Longest wait for one answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(3);
@@ -93,11 +95,11 @@ impl Signal {
         self.changed.notify_all();
     }
 
-    /// Waits for `most`, or until somebody asks for a look, but never less than [`LOOK_SOON`]. `false` = stop.
-    fn pause(&self, most: Duration) -> bool {
-        let state = self.changed.wait_timeout_while(self.state(), LOOK_SOON, |state| !state.stop);
+    /// Waits for `least`, and then until somebody asks for a look or `most` is over. `false` = stop.
+    fn pause(&self, least: Duration, most: Duration) -> bool {
+        let state = self.changed.wait_timeout_while(self.state(), least, |state| !state.stop);
         let (state, _) = state.unwrap_or_else(PoisonError::into_inner);
-        let rest = most.saturating_sub(LOOK_SOON);
+        let rest = most.saturating_sub(least);
         let state = self.changed.wait_timeout_while(state, rest, |state| !state.stop && !state.look);
         let (mut state, _) = state.unwrap_or_else(PoisonError::into_inner);
         state.look = false;
@@ -163,7 +165,8 @@ impl Watcher {
                 self.take_new_login();
             }
             self.shared.signal.looked();
-            if !self.shared.signal.pause(if up { LOOK_EVERY } else { LOOK_SOON }) {
+            let (least, most) = if up { (LOOK_AGAIN, LOOK_EVERY) } else { (LOOK_SOON, LOOK_SOON) };
+            if !self.shared.signal.pause(least, most) {
                 return;
             }
         }
