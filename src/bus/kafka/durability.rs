@@ -93,21 +93,17 @@ impl Settings {
     pub(super) fn say(self) {
         let (replication, min_insync) = (self.replication, self.min_insync);
         match self.copies() {
-            None => tracing::warn!(?replication, ?min_insync, "kafka: what an acknowledgement is worth is not known"),
+            None => tracing::warn!(replication, min_insync, "kafka: what an acknowledgement is worth is not known"),
             Some(copies) if copies < 2 => tracing::warn!(
-                ?replication,
-                ?min_insync,
+                replication,
+                min_insync,
                 "kafka: an acknowledgement is worth one broker's memory: its failure loses acknowledged events; give \
                  the topics 3 replicas and min.insync.replicas 2"
             ),
             Some(copies) => {
-                tracing::info!(
-                    ?replication,
-                    ?min_insync,
-                    "kafka: an acknowledgement is worth {copies} brokers' memory"
-                );
+                tracing::info!(replication, min_insync, "kafka: an acknowledgement is worth {copies} brokers' memory");
                 if self.replication == Some(copies) {
-                    tracing::warn!(?replication, ?min_insync, "kafka: one broker down stops all writes");
+                    tracing::warn!(replication, min_insync, "kafka: one broker down stops all writes");
                 }
             }
         }

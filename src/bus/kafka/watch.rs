@@ -40,6 +40,8 @@ const LOOK_SOON: Duration = Duration::from_millis(500);
 const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 /// Between two readings of the topics' settings, which change rarely.
 const SETTINGS_EVERY: Duration = Duration::from_secs(60);
+/// Before they are asked for again when they could not be read.
+const SETTINGS_RETRY: Duration = Duration::from_secs(15);
 /// Longest wait for the last words of a producer that is given up.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Most names in one log line.
@@ -211,6 +213,8 @@ impl Watcher {
         let missing: BTreeSet<String> = known.missing(&self.expected).into_iter().map(Into::into).collect();
         self.shared.metrics.missing_topics.set(missing.len().try_into().unwrap_or(i64::MAX));
         self.shared.topics.store(Some(Arc::new(known)));
+        // The settings take longer, and no event waits for them.
+        self.shared.signal.looked();
         if self.missing.as_ref() != Some(&missing) {
             say_missing(&missing, self.expected.len());
             self.missing = Some(missing);
@@ -224,10 +228,15 @@ impl Watcher {
     fn read_settings(&mut self, metadata: &Metadata) {
         let read = settings::administrator(&self.config)
             .and_then(|settings| Ok(durability::read(&settings, metadata, &self.expected)?));
-        let worth = read.unwrap_or_else(|error| {
-            tracing::warn!(%error, "kafka: the topics' settings cannot be read");
-            Settings::default()
-        });
+        let worth = match read {
+            Ok(worth) => worth,
+            // Brokers that are busy failing change no settings: what was known stays.
+            Err(error) => {
+                tracing::warn!(%error, "kafka: the topics' settings cannot be read");
+                self.settings_due = Instant::now() + SETTINGS_RETRY;
+                return;
+            }
+        };
         self.shared.metrics.durability(worth.class());
         if self.worth.as_ref() != Some(&worth) {
             worth.say();
