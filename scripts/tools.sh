@@ -9,12 +9,23 @@ as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
 # Debian packages that must be installed: the fault injector of the durability tests, and what builds C.
 missing=()
-for command in strace cc make python3 npm; do command -v "$command" >/dev/null || missing+=("$command"); done
+for command in strace cc make python3 npm pkg-config openssl; do command -v "$command" >/dev/null || missing+=("$command"); done
 if [ ${#missing[@]} -gt 0 ]; then
-  declare -A package=([strace]=strace [cc]=gcc [make]=make [python3]=python3-pip [npm]=npm)
+  declare -A package=([strace]=strace [cc]=gcc [make]=make [python3]=python3-pip [npm]=npm [pkg-config]=pkg-config [openssl]=openssl)
   as_root apt-get update -qq
   for command in "${missing[@]}"; do as_root apt-get install -qq -y "${package[$command]}" >/dev/null; done
 fi
+
+# What the Kafka client is built with.
+for library in openssl:libssl-dev zlib:zlib1g-dev; do
+  if ! pkg-config --exists "${library%%:*}"; then
+    as_root apt-get update -qq
+    as_root apt-get install -qq -y "${library##*:}" >/dev/null
+  fi
+done
+
+# The broker that the tests of the Kafka bus run against.
+scripts/kafka.sh
 
 # promtool checks the metrics; its package starts a service when installed, so it is only unpacked.
 if [ ! -x "$tools/prometheus/usr/bin/promtool" ]; then

@@ -1,5 +1,7 @@
 //! The bus: where a message becomes durable. A closed set, so that no caller knows which one it is.
 
+pub mod kafka;
+
 use std::{future::Future, pin::Pin};
 
 use crate::{
@@ -12,6 +14,8 @@ use crate::{
 pub enum Bus {
     /// The embedded bus: the journal itself.
     Journal(Journal),
+    /// Apache Kafka.
+    Kafka(kafka::Kafka),
     /// One that does as a test says.
     #[cfg(test)]
     Scripted(std::sync::Arc<crate::delivery::scripted::Scripted>),
@@ -61,6 +65,7 @@ impl Bus {
     /// See [`PublishError`].
     pub fn publish(&self, message: Message) -> Publication {
         match self {
+            Bus::Kafka(kafka) => kafka.publish(&message),
             Bus::Journal(journal) => {
                 let durable = journal.append(Record { head: message.attributes.into_encoded(), body: message.body });
                 Box::pin(async move { durable.await.map(|_sequence| Ack::Stored).map_err(PublishError::from) })
@@ -74,6 +79,7 @@ impl Bus {
     pub fn close(&self) {
         match self {
             Bus::Journal(journal) => journal.close(),
+            Bus::Kafka(kafka) => kafka.close(),
             #[cfg(test)]
             Bus::Scripted(_) => {}
         }
@@ -83,6 +89,7 @@ impl Bus {
     pub fn up(&self) -> bool {
         match self {
             Bus::Journal(journal) => journal.stats().up,
+            Bus::Kafka(kafka) => kafka.up(),
             #[cfg(test)]
             Bus::Scripted(script) => script.up(),
         }

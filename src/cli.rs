@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::{
-    commands::{check, serve, tail, trigger},
+    commands::{check, provision, serve, tail, trigger},
     config::{Config, Loaded},
 };
 
@@ -70,6 +70,11 @@ enum Command {
     #[command(verbatim_doc_comment)]
     Tail(tail::Options),
 
+    /// Make the topics that the configuration needs on the broker
+    ///
+    /// It never changes or deletes what exists.
+    Provision(provision::Options),
+
     /// Print a completion script for your shell
     ///
     /// Example: `hookbus completions bash > /etc/bash_completion.d/hookbus`
@@ -119,6 +124,7 @@ fn run(cli: &Cli, loaded: &Loaded) -> Result<(), Failure> {
         Command::Check => check::run(&cli.global.config, loaded),
         Command::Trigger(options) => trigger::run(options, &loaded.config),
         Command::Tail(options) => tail::run(options, &loaded.config),
+        Command::Provision(options) => provision::run(options, &loaded.config),
         Command::Completions { .. } => Ok(()),
     }
 }

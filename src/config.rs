@@ -8,6 +8,7 @@
 mod check;
 mod defaults;
 mod findings;
+mod kafka;
 mod raw;
 mod rules;
 mod sources;
@@ -25,6 +26,7 @@ use std::{
 pub use self::{
     defaults::TOLERANCE,
     findings::{Finding, Problems},
+    kafka::{Kafka, KafkaProvision, KafkaSasl, KafkaTls, SaslMechanism},
 };
 use crate::{envelope::route::Template, vendor::Vendor};
 
@@ -148,6 +150,8 @@ pub struct Bus {
     pub subject: Template,
     /// Events remembered as already durable, whose repeats are answered and not published again.
     pub recent_events: usize,
+    /// `[bus.kafka]`: used when `kind` says so.
+    pub kafka: Kafka,
 }
 
 /// `bus.kind`.
@@ -155,6 +159,8 @@ pub struct Bus {
 pub enum BusKind {
     /// The embedded bus: the journal itself, read with `hookbus tail`.
     Journal,
+    /// Apache Kafka, or what speaks its protocol.
+    Kafka,
 }
 
 /// `bus.encoding`: the two content modes of CloudEvents.

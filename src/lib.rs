@@ -33,6 +33,8 @@
 //! - What the bus refuses for good is in the dead letters and blocks nobody:
 //!   `delivery::tests::a_refusal_for_good_goes_to_the_dead_letters_and_blocks_nobody`
 //! - `200` means fsynced: `it::durability::no_answer_before_fsync`, `it::durability::write_fsync_answer_in_this_order`
+//! - On Kafka `200` means acknowledged by all in-sync replicas, through kill and freeze of the broker, and a second copy
+//!   has the same id: `it::kafka::no_answer_was_a_lie_when_the_broker_fails`
 //! - Nothing without a valid signature is interpreted: `Verified`'s compile-fail example in [`verify`],
 //!   `verify::tests::one_flipped_bit_is_refused`, `it::verification::unsigned_requests_leave_nothing_behind`
 //! - Every accepted event survives a kill, and its bytes arrive unchanged: `it::durability::kill_9_loses_nothing`,

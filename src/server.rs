@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::{
     body::Budget,
-    bus::Bus,
+    bus::{Bus, kafka, kafka::Kafka},
     config::{BusKind, Config, Finding},
     delivery::{Delivery, spool::Spool},
     endpoint::Endpoints,
@@ -28,7 +28,7 @@ use crate::{
         admin::{self, Admin},
         health::{Health, Stage},
         log,
-        metrics::{Closed, Metrics},
+        metrics::{Closed, DurabilityClass, Metrics},
     },
     secrets::SecretError,
 };
@@ -53,6 +53,9 @@ pub enum StartError {
     /// The journal cannot be opened.
     #[error("journal: {0}")]
     Journal(#[from] journal::OpenError),
+    /// The Kafka client cannot be made from the configuration.
+    #[error(transparent)]
+    Kafka(#[from] kafka::OpenError),
     /// An address cannot be bound.
     #[error("{key} {address}: {error}")]
     Bind {
@@ -148,7 +151,6 @@ async fn open(config: &Config, metrics: &Arc<Metrics>) -> Result<(Arc<Delivery>,
         let spool = spool::open(&config, &metrics)?;
         let (bus, journal) = open_bus(&config, &metrics)?;
         let journal = journal.or_else(|| spool.as_ref().map(|spool| spool.journal()));
-        metrics.durability(config.bus.kind, journal.as_ref().is_some_and(|journal| journal.stats().in_memory));
         Ok::<_, StartError>((open_delivery(&config, bus, spool, &metrics)?, journal))
     });
     let (delivery, journal) = opened.await.map_err(|panic| io::Error::other(panic.to_string()))??;
@@ -268,8 +270,12 @@ fn open_bus(config: &Config, metrics: &Arc<Metrics>) -> Result<(Bus, Option<Jour
         BusKind::Journal => {
             let observer: Arc<dyn journal::Observer> = Arc::<Metrics>::clone(metrics);
             let journal = Journal::open(journal_options(config), observer)?;
+            if journal.stats().in_memory {
+                metrics.bus.durability(DurabilityClass::Memory);
+            }
             Ok((Bus::Journal(journal.clone()), Some(journal)))
         }
+        BusKind::Kafka => Ok((Bus::Kafka(Kafka::open(config, metrics.bus.clone())?), None)),
     }
 }
 

@@ -5,7 +5,10 @@ use std::{
     path::Path,
 };
 
-use crate::{cli::Failure, config::Loaded};
+use crate::{
+    cli::Failure,
+    config::{BusKind, Loaded},
+};
 
 /// Prints warnings and a summary; problems have ended the call before.
 ///
@@ -29,6 +32,13 @@ pub fn run(file: &Path, loaded: &Loaded) -> Result<(), Failure> {
             source.secret_files.len()
         )?;
     }
-    writeln!(out, "  bus: journal in {}, subjects {}", config.journal.directory.display(), config.bus.subject)?;
+    match config.bus.kind {
+        BusKind::Journal => {
+            writeln!(out, "  bus: journal in {}, subjects {}", config.journal.directory.display(), config.bus.subject)?;
+        }
+        BusKind::Kafka => {
+            writeln!(out, "  bus: kafka at {}, topics {}", config.bus.kafka.brokers.join(", "), config.bus.subject)?;
+        }
+    }
     Ok(())
 }

@@ -1,6 +1,4 @@
-//! `hookbus tail`: prints events from the bus as they come.
-//!
-//! It reads the journal's files beside the running gateway, without a lock and without writing.
+//! `hookbus tail`: prints events from the bus as they come, whichever bus it is.
 
 use std::{
     io::{self, BufWriter, IsTerminal as _, Write},
@@ -11,9 +9,9 @@ use std::{
 use clap::Args;
 
 use crate::{
-    bus,
+    bus::{self, kafka},
     cli::Failure,
-    config::Config,
+    config::{BusKind, Config},
     envelope::{Message, attributes::Attribute},
     journal::{Reader, Start},
     json,
@@ -46,14 +44,41 @@ pub struct Options {
 /// Prints until the count is reached or the process is ended.
 ///
 /// # Errors
-/// When the journal cannot be read.
+/// When the bus cannot be read.
 pub fn run(options: &Options, config: &Config) -> Result<(), Failure> {
+    match config.bus.kind {
+        BusKind::Journal => journal(options, config),
+        BusKind::Kafka => kafka(options, config),
+    }
+}
+
+fn kafka(options: &Options, config: &Config) -> Result<(), Failure> {
+    let failed = |error: &dyn std::fmt::Display| Failure::Failed(format!("kafka: {error}"));
+    let mut reader =
+        kafka::reader::Reader::open(config, &options.pattern, options.from_start).map_err(|error| failed(&error))?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut printed = 0;
+    while options.count.is_none_or(|count| printed < count) {
+        match reader.next(LOOK_EVERY).map_err(|error| failed(&error))? {
+            Some(message) => {
+                print(&message, options.json, &mut out)?;
+                printed += 1;
+            }
+            // Whoever reads the other end sees what there is before we wait.
+            None => out.flush()?,
+        }
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// It reads the journal's files beside the running gateway, without a lock and without writing.
+fn journal(options: &Options, config: &Config) -> Result<(), Failure> {
     let directory = &config.journal.directory;
     let start = if options.from_start { Start::Oldest } else { Start::Newest };
     let mut reader = Reader::open(directory, start)
         .map_err(|error| Failure::Failed(format!("journal {}: {error}", directory.display())))?;
     let mut out = BufWriter::new(io::stdout().lock());
-    let terminal = io::stdout().is_terminal();
     let mut printed = 0;
     while options.count.is_none_or(|count| printed < count) {
         let Some(entry) = reader.next()? else {
@@ -64,7 +89,7 @@ pub fn run(options: &Options, config: &Config) -> Result<(), Failure> {
         };
         let Some(message) = bus::message(entry.head, entry.body) else { continue };
         if options.pattern.matches(message.route()) {
-            print(&message, options.json, terminal, &mut out)?;
+            print(&message, options.json, &mut out)?;
             printed += 1;
         }
     }
@@ -86,11 +111,11 @@ fn harmless(line: &[u8]) -> String {
     text
 }
 
-fn print(message: &Message, json: bool, terminal: bool, out: &mut impl Write) -> io::Result<()> {
+fn print(message: &Message, json: bool, out: &mut impl Write) -> io::Result<()> {
     if json {
         let line: Vec<u8> = json::compact(&message.structured()).collect::<Vec<_>>().concat();
         // A pipe gets the bytes as they are, a terminal none that it would obey.
-        return if terminal {
+        return if io::stdout().is_terminal() {
             writeln!(out, "{}", harmless(&line))
         } else {
             out.write_all(&line).and_then(|()| writeln!(out))

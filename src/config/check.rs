@@ -12,7 +12,7 @@ use super::{
     Admin, Bus, BusKind, Config, Encoding, Journal, Listener, Log, LogFormat, LogLevel,
     defaults::{GIB, KIB, MIB},
     findings::Findings,
-    sources,
+    kafka, sources,
     table::{Bounds, Reading, Table, choice, kind, text},
 };
 use crate::envelope::route::Template;
@@ -107,15 +107,19 @@ fn log(mut table: Table<'_, '_>) -> Log {
 
 fn bus(mut table: Table<'_, '_>) -> Bus {
     let stand_in = BusKind::Journal;
-    let kind = table.required("kind", "write kind = \"journal\" under [bus]", bus_kind).unwrap_or(stand_in);
+    let kind =
+        table.required("kind", "write kind = \"journal\" or \"kafka\" under [bus]", bus_kind).unwrap_or(stand_in);
     let default = Bus::defaults(kind);
     let encodings = [("structured", Encoding::Structured), ("binary", Encoding::Binary)];
-    let bus = Bus {
+    let mut bus = Bus {
         kind,
         encoding: table.choice("encoding", default.encoding, &encodings),
         subject: table.or("subject", default.subject, subject),
         recent_events: table.count("recent_events", default.recent_events, 1..=10_000_000),
+        kafka: default.kafka,
     };
+    let kafka_table = table.raw("kafka");
+    bus.kafka = kafka::kafka(kafka_table, table.findings());
     table.finish();
     bus
 }
@@ -128,10 +132,10 @@ fn subject(value: &Value) -> Reading<Template> {
 }
 
 fn bus_kind(value: &Value) -> Reading<BusKind> {
-    if let Ok("nats" | "kafka") = text(value) {
-        return Err("this version does not carry NATS or Kafka yet; use \"journal\"".into());
+    if let Ok("nats") = text(value) {
+        return Err("this version does not carry NATS yet; use \"kafka\" or \"journal\"".into());
     }
-    choice(value, &[("journal", BusKind::Journal)])
+    choice(value, &[("kafka", BusKind::Kafka), ("journal", BusKind::Journal)])
 }
 
 fn journal(mut table: Table<'_, '_>) -> Journal {

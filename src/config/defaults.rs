@@ -5,7 +5,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use super::{Admin, Bus, BusKind, Config, Encoding, Journal, Listener, Log, LogFormat, LogLevel, Source};
+use super::{Admin, Bus, BusKind, Config, Encoding, Journal, Kafka, Listener, Log, LogFormat, LogLevel, Source};
 use crate::{envelope::route::Template, vendor::Vendor};
 
 /// 1024 bytes.
@@ -68,7 +68,13 @@ impl Default for Log {
 impl Bus {
     /// This bus with every other key of `[bus]` at its default.
     pub fn defaults(kind: BusKind) -> Self {
-        Bus { kind, encoding: Encoding::Structured, subject: Template::default(), recent_events: 100_000 }
+        Bus {
+            kind,
+            encoding: Encoding::Structured,
+            subject: Template::default(),
+            recent_events: 100_000,
+            kafka: Kafka::default(),
+        }
     }
 }
 

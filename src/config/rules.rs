@@ -5,7 +5,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{BusKind, Config, Source, findings::Findings};
+use super::{BusKind, Config, SaslMechanism, Source, findings::Findings};
+use crate::{bus::kafka::topics, secrets::Secret};
 
 /// Proxies keep idle connections to hookbus for about this long, and retry nothing when one closes under a POST.
 const POOLED: Duration = Duration::from_secs(60);
@@ -13,6 +14,7 @@ const POOLED: Duration = Duration::from_secs(60);
 /// Checks every rule.
 pub(super) fn rules(config: &Config, findings: &mut Findings) {
     listener(config, findings);
+    kafka(config, findings);
     journal(config, findings);
     sources(config, findings);
 }
@@ -39,6 +41,44 @@ fn listener(config: &Config, findings: &mut Findings) {
             "listener.idle_timeout",
             "is below 60s, as long as proxies keep a connection; a webhook may meet one that is being closed",
         );
+    }
+}
+
+/// Longest name of a Kafka topic.
+const MOST_TOPIC: usize = 249;
+
+/// What `[bus.kafka]` must have once it is used; its files are opened only then.
+fn kafka(config: &Config, findings: &mut Findings) {
+    if config.bus.kind != BusKind::Kafka {
+        return;
+    }
+    let kafka = &config.bus.kafka;
+    findings.rule(
+        &["bus.kafka.brokers"],
+        !kafka.brokers.is_empty(),
+        "is required; list hosts with ports, such as [\"kafka-1.example.com:9092\"]",
+    );
+    findings.rule(
+        &["bus.subject"],
+        topics::expected(config).iter().all(|topic| topic.len() <= MOST_TOPIC),
+        "makes topics of more than 249 bytes, which Kafka does not take",
+    );
+    if let Some(tls) = &kafka.tls {
+        let files =
+            [("ca_file", &tls.ca_file), ("certificate_file", &tls.certificate_file), ("key_file", &tls.key_file)];
+        for (key, file) in files {
+            if let Some(Err(error)) = file.as_ref().map(std::fs::File::open) {
+                findings.problem(&format!("bus.kafka.tls.{key}"), format!("the file cannot be read: {error}"));
+            }
+        }
+    }
+    if let Some(sasl) = &kafka.sasl {
+        if let Err(fault) = Secret::read(&sasl.password_file) {
+            findings.problem("bus.kafka.sasl.password_file", format!("the password file {fault}"));
+        }
+        if sasl.mechanism == SaslMechanism::Plain && kafka.tls.is_none() {
+            findings.warning("bus.kafka.sasl.mechanism", "sends the password in clear; write [bus.kafka.tls]");
+        }
     }
 }
 

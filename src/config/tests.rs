@@ -177,6 +177,7 @@ fn each_bad_value_of_the_bus_and_of_a_source_is_one_line() {
     for (good, bad) in [
         ("kind = \"journal\"", "kind = \"nats\""),
         ("kind = \"journal\"", "kind = \"kafka\""),
+        ("kind = \"journal\"", "kind = \"journal\"\nkafka = { linger = 5 }"),
         ("kind = \"journal\"", "kind = \"file\""),
         ("kind = \"journal\"", "kind = \"journal\"\nencoding = \"json\""),
         ("kind = \"journal\"", "kind = \"journal\"\nsubject = \"a..{type}\""),
@@ -342,6 +343,25 @@ fn a_bad_variable_is_named() {
     }
 }
 
+#[test]
+fn kafka_asks_for_its_brokers_and_files_only_when_it_is_the_bus() {
+    let place = Place::new();
+    let tables = "[bus.kafka.sasl]\nuser = 'a'\npassword_file = 'secrets/nowhere'\nmechanism = 'PLAIN'\n\
+                  [bus.kafka.tls]\nca_file = 'secrets/nowhere.pem'";
+    assert_eq!(place.load(&with_minimum(tables)).unwrap().warnings, []);
+    let kafka = |tables: &str| with_minimum(tables).replace("\"journal\"", "\"kafka\"");
+    let lines = place.lines(&kafka(tables));
+    let keys: Vec<_> = lines.iter().filter_map(|line| line.split_once(": ")).map(|(key, _)| key).collect();
+    assert_eq!(keys, ["bus.kafka.brokers", "bus.kafka.tls.ca_file", "bus.kafka.sasl.password_file"], "{lines:#?}");
+    let sasl =
+        "[bus.kafka]\nbrokers = ['a:1']\nsasl = { user = 'a', password_file = 'secrets/audit1', mechanism = 'PLAIN' }";
+    let loaded = place.load(&kafka(sasl)).unwrap();
+    assert!(matches!(loaded.warnings.as_slice(), [warning] if warning.key == "bus.kafka.sasl.mechanism"));
+    let long =
+        kafka("[bus.kafka]\nbrokers = ['a:1']").replace("[bus]", &format!("[bus]\nsubject = '{}'", "x".repeat(250)));
+    assert_one(&place.lines(&long), "bus.subject: makes topics");
+}
+
 /// The example with every commented-out key switched on.
 fn uncommented() -> String {
     let is_key = |line: &str| {
@@ -363,7 +383,22 @@ fn the_example_loads_and_its_comments_are_the_defaults() {
     let mut acme = Source::defaults("acme", Vendor::Policy1099, "/webhooks/1099policy", vec![place.at("1099policy")]);
     acme.tenant = Some("acme".into());
     let payroll = Source::defaults("payroll", Vendor::Audit1, "/webhooks/audit1", vec![place.at("audit1")]);
-    assert_eq!(loaded.config, Config::defaults(BusKind::Journal, vec![acme, payroll]));
+    let mut config = Config::defaults(BusKind::Journal, vec![acme, payroll]);
+    config.bus.kafka = Kafka {
+        brokers: ["kafka-1.example.com:9092", "kafka-2.example.com:9092"].map(Into::into).into(),
+        tls: Some(KafkaTls {
+            ca_file: Some(place.at("kafka-ca.pem")),
+            certificate_file: Some(place.at("kafka-client.pem")),
+            key_file: Some(place.at("kafka-client.key")),
+        }),
+        sasl: Some(KafkaSasl {
+            mechanism: SaslMechanism::ScramSha512,
+            user: "hookbus".into(),
+            password_file: place.at("kafka-password"),
+        }),
+        ..Kafka::default()
+    };
+    assert_eq!(loaded.config, config);
     assert_eq!(place.load(&uncommented()).unwrap(), loaded);
 }
 

@@ -52,7 +52,8 @@ pub enum Attribute {
 }
 
 impl Attribute {
-    const ALL: [Attribute; 20] = [
+    /// All of them, in the order in which they are set.
+    pub const ALL: [Attribute; 20] = [
         Attribute::Id,
         Attribute::Source,
         Attribute::Type,
@@ -96,6 +97,11 @@ impl Attribute {
             Attribute::QuarantineReason => "quarantinereason",
             Attribute::Route | Attribute::MessageId | Attribute::Hop | Attribute::DeadLetterReason => return None,
         })
+    }
+
+    /// The attribute of a CloudEvents name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|attribute| attribute.name() == Some(name))
     }
 
     fn from_code(code: u8) -> Option<Self> {

@@ -4,6 +4,7 @@
 //! The doc comment of a field and its HELP text say the same thing in one place each: names and labels are the contract
 //! with dashboards, so they change only with a CHANGELOG entry.
 
+mod bus;
 mod families;
 mod source;
 
@@ -12,13 +13,14 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use prometheus::{Encoder as _, Histogram, IntCounter, IntGauge, IntGaugeVec, Registry, TextEncoder};
+use prometheus::{Encoder as _, Histogram, IntCounter, IntGauge, Registry, TextEncoder};
 
+pub use self::bus::{BusMetrics, DurabilityClass, KafkaMetrics};
 use self::families::Families;
 pub use self::source::{EventResult, Outcome, SourceMetrics};
 use crate::{
     bus::{Ack, PublishError},
-    config::{BusKind, Config},
+    config::Config,
     delivery::{dead_letters::Reason, spool::Cause},
     journal::{self, Stats},
 };
@@ -41,7 +43,8 @@ pub struct Metrics {
     /// Publications without an answer yet.
     pub bus_inflight: IntGauge,
     bus_up: IntGauge,
-    durability: IntGaugeVec,
+    /// For the bus itself.
+    pub bus: BusMetrics,
     journal: JournalMetrics,
     spooled: Vec<(Cause, IntCounter)>,
     dead_letters_by_reason: Vec<(Reason, IntCounter)>,
@@ -121,7 +124,7 @@ impl Metrics {
                 .durations("bus_publish_duration_seconds", "From hand-over to the bus to its acknowledgement.")?,
             bus_inflight: families.gauge("bus_inflight", "Publications without an answer yet.")?,
             bus_up: families.gauge("bus_up", "1 while the bus can be reached.")?,
-            durability: families.durability_info()?,
+            bus: BusMetrics::new(&families, config.bus.kind)?,
             journal: families.journal()?,
             spooled: families.spooled()?,
             dead_letters_by_reason: families.dead_letters()?,
@@ -139,15 +142,6 @@ impl Metrics {
     /// Counts a connection that hookbus closed.
     pub fn closed(&self, reason: Closed) {
         add(&self.closed, reason);
-    }
-
-    /// Says what an acknowledgement is worth. `in_memory`: the journal lies on a file system that a power cut empties.
-    pub fn durability(&self, kind: BusKind, in_memory: bool) {
-        let (bus, class) = match (kind, in_memory) {
-            (BusKind::Journal, false) => ("journal", "synced"),
-            (BusKind::Journal, true) => ("journal", "memory"),
-        };
-        self.durability.with_label_values(&[bus, class]).set(1);
     }
 
     /// Counts a publication.
@@ -195,10 +189,10 @@ impl Metrics {
 pub struct Readings {
     /// Bytes of the in-flight budget in use.
     pub inflight_bytes: usize,
-    /// Events in the recent memory.
-    pub dedup_entries: usize,
     /// Whether the bus can be reached.
     pub bus_up: bool,
+    /// Events in the recent memory.
+    pub dedup_entries: usize,
     /// Events in the dead letters.
     pub dead_letters: u64,
     /// Log lines dropped so far.

@@ -18,6 +18,8 @@ mod envelope;
 mod events;
 mod harness;
 mod http;
+mod kafka;
+mod kafka_broker;
 mod limits;
 mod observe;
 mod rotation;

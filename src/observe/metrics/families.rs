@@ -1,7 +1,7 @@
 //! How families are made: one prefix, one place for buckets, and each closed list of labels turned into series at once.
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     core::Collector,
 };
 
@@ -12,7 +12,7 @@ use crate::{
     journal::Operation,
 };
 
-type Made<T> = Result<T, prometheus::Error>;
+pub(super) type Made<T> = Result<T, prometheus::Error>;
 
 /// Seconds. 1.5 s is where a broker counts as slow, 5 s the promised answer, 8 s its limit, 10 s Audit1's patience.
 const DURATION_BUCKETS: [f64; 15] =
@@ -34,6 +34,10 @@ impl Families<'_> {
 
     pub(super) fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Made<IntGaugeVec> {
         self.register(IntGaugeVec::new(opts(name, help), labels)?)
+    }
+
+    pub(super) fn float_gauges(&self, name: &str, help: &str, labels: &[&str]) -> Made<GaugeVec> {
+        self.register(GaugeVec::new(opts(name, help), labels)?)
     }
 
     pub(super) fn counter(&self, name: &str, help: &str) -> Made<IntCounter> {
@@ -120,10 +124,6 @@ impl Families<'_> {
             .map(|(operation, label)| (operation, errors.with_label_values(&[label])))
             .into(),
         })
-    }
-
-    pub(super) fn durability_info(&self) -> Made<IntGaugeVec> {
-        self.gauges("bus_durability_info", "What an acknowledgement of the bus is worth; always 1.", &["bus", "class"])
     }
 
     pub(super) fn build_info(&self) -> Made<()> {

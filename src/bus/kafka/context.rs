@@ -1,0 +1,63 @@
+//! What librdkafka calls back with: statistics, errors, log lines. All of it runs on the producer's poll thread and only
+//! sets gauges and wakes the watcher.
+
+use std::sync::Arc;
+
+use rdkafka::{
+    ClientContext, Statistics,
+    config::RDKafkaLogLevel,
+    error::{KafkaError, RDKafkaErrorCode},
+};
+
+use super::watch::Signal;
+use crate::observe::metrics::BusMetrics;
+
+/// Microseconds of a second.
+const MICROS: f64 = 1e6;
+
+/// The producer's context.
+pub(super) struct Context {
+    signal: Arc<Signal>,
+    metrics: BusMetrics,
+}
+
+impl Context {
+    pub(super) fn new(signal: Arc<Signal>, metrics: BusMetrics) -> Self {
+        Context { signal, metrics }
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        // The watcher says once what librdkafka says at every attempt.
+        tracing::debug!(?level, facility, "kafka client: {line}");
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        let kafka = &self.metrics.kafka;
+        kafka.queue_messages.set(statistics.msg_cnt.try_into().unwrap_or(i64::MAX));
+        kafka.queue_bytes.set(statistics.msg_size.try_into().unwrap_or(i64::MAX));
+        // A broker that has left the cluster takes its series with it.
+        kafka.broker_rtt.reset();
+        for broker in statistics.brokers.values().filter(|broker| 0 <= broker.nodeid) {
+            if let Some(rtt) = broker.rtt.as_ref().filter(|rtt| 0 < rtt.cnt) {
+                let rtt = u32::try_from(rtt.p99).unwrap_or(u32::MAX);
+                kafka.broker_rtt.with_label_values(&[&broker.nodename]).set(f64::from(rtt) / MICROS);
+            }
+        }
+    }
+
+    /// Called twice for one event by this version of the binding, so it only takes note.
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "kafka client");
+        let code = error.rdkafka_error_code();
+        if matches!(code, Some(RDKafkaErrorCode::AllBrokersDown)) {
+            self.signal.look_again();
+        } else {
+            self.signal.reason(reason);
+        }
+        if code == Some(RDKafkaErrorCode::Fatal) {
+            self.signal.look_again();
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What an acknowledgement is worth: the copies that have an event when the producer hears of it.
+//!
+//! In: the topics' replicas and settings. Out: a class for the metrics and a line for the log. Kafka acknowledges from
+//! memory, before any disk has the event: what it promises is the number of brokers that would all have to fail at once.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions, ResourceSpecifier},
+    client::DefaultClientContext,
+    error::KafkaError,
+    metadata::Metadata,
+};
+
+use crate::observe::metrics::DurabilityClass;
+
+/// Longest wait for the settings of all topics.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+
+/// The least of all topics; nothing known by default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Settings {
+    /// Copies of a partition.
+    replication: Option<usize>,
+    /// Copies that must be there for an acknowledgement.
+    min_insync: Option<usize>,
+}
+
+/// Reads both of those expected topics that exist.
+///
+/// # Errors
+/// No broker answers in time, or none lets us ask.
+pub(super) fn read(
+    administrator: &ClientConfig,
+    metadata: &Metadata,
+    expected: &BTreeSet<String>,
+) -> Result<Settings, KafkaError> {
+    let ours: Vec<_> = metadata.topics().iter().filter(|topic| expected.contains(topic.name())).collect();
+    let copies = ours.iter().flat_map(|topic| topic.partitions()).map(|partition| partition.replicas().len());
+    let replication = copies.min();
+    let names: Vec<_> = ours.iter().map(|topic| ResourceSpecifier::Topic(topic.name())).collect();
+    if names.is_empty() {
+        return Ok(Settings::default());
+    }
+    let admin: AdminClient<DefaultClientContext> = administrator.create()?;
+    let options = AdminOptions::new().request_timeout(Some(ANSWER_LIMIT));
+    let described = block_on(admin.describe_configs(&names, &options))?;
+    let mut min_insync: Option<usize> = None;
+    for topic in described {
+        let Ok(topic) = topic else { return Ok(Settings { replication, min_insync: None }) };
+        let value = topic.get("min.insync.replicas").and_then(|entry| entry.value.as_ref()?.parse().ok());
+        let Some(value) = value else { return Ok(Settings { replication, min_insync: None }) };
+        min_insync = Some(min_insync.map_or(value, |least| least.min(value)));
+    }
+    Ok(Settings { replication, min_insync })
+}
+
+/// Runs a request whose answer comes from librdkafka's own threads.
+pub(super) fn block_on<F: Future>(future: F) -> F::Output {
+    // A parked thread is all the runtime that such a future needs.
+    struct Unpark(std::thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = std::sync::Arc::new(Unpark(std::thread::current())).into();
+    let mut context = std::task::Context::from_waker(&waker);
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(output) => return output,
+            std::task::Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+impl Settings {
+    /// Copies that have an event when it is acknowledged. A `min.insync.replicas` above the replicas counts as all.
+    fn copies(self) -> Option<usize> {
+        Some(self.replication?.min(self.min_insync?))
+    }
+
+    pub(super) fn class(self) -> DurabilityClass {
+        match self.copies() {
+            None => DurabilityClass::Unknown,
+            Some(0 | 1) => DurabilityClass::Memory,
+            Some(_) => DurabilityClass::Replicated,
+        }
+    }
+
+    pub(super) fn say(self) {
+        let (replication, min_insync) = (self.replication, self.min_insync);
+        match self.copies() {
+            None => tracing::warn!(replication, min_insync, "kafka: what an acknowledgement is worth is not known"),
+            Some(copies) if copies < 2 => tracing::warn!(
+                replication,
+                min_insync,
+                "kafka: an acknowledgement is worth one broker's memory: its failure loses acknowledged events; give \
+                 the topics 3 replicas and min.insync.replicas 2"
+            ),
+            Some(copies) => {
+                tracing::info!(replication, min_insync, "kafka: an acknowledgement is worth {copies} brokers' memory");
+                if self.replication == Some(copies) {
+                    tracing::warn!(replication, min_insync, "kafka: one broker down stops all writes");
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_acknowledgement_is_worth_the_copies_that_have_it() {
+        for (replication, min_insync, class) in [
+            (Some(3), Some(2), DurabilityClass::Replicated),
+            (Some(2), Some(2), DurabilityClass::Replicated),
+            (Some(3), Some(1), DurabilityClass::Memory),
+            (Some(1), Some(2), DurabilityClass::Memory),
+            (Some(3), None, DurabilityClass::Unknown),
+            (None, None, DurabilityClass::Unknown),
+        ] {
+            assert_eq!(Settings { replication, min_insync }.class(), class, "{replication:?} {min_insync:?}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Makes the topics that the configuration can lead to.
+//!
+//! In: the configuration and what the brokers list. Out: the topics that are missing, made or only named. It never
+//! changes or deletes a topic that exists.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use rdkafka::{
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+    error::{KafkaError, RDKafkaErrorCode},
+};
+
+use super::{OpenError, durability::block_on, settings, topics};
+use crate::config::{Config, KafkaProvision};
+
+/// Longest wait for the brokers' list of topics.
+const LIST_LIMIT: Duration = Duration::from_secs(10);
+/// Longest wait for the making of all topics.
+const MAKE_LIMIT: Duration = Duration::from_secs(60);
+
+/// What is there and what is not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Topics that exist.
+    pub existing: BTreeSet<String>,
+    /// Topics that do not.
+    pub missing: BTreeSet<String>,
+}
+
+/// Asks the brokers.
+///
+/// # Errors
+/// The settings are refused, or no broker answers in ten seconds.
+pub fn plan(config: &Config) -> Result<Plan, OpenError> {
+    let metadata = administrator(config)?.inner().fetch_metadata(None, LIST_LIMIT)?;
+    let listed: BTreeSet<&str> = metadata.topics().iter().map(rdkafka::metadata::MetadataTopic::name).collect();
+    let (existing, missing) = topics::expected(config).into_iter().partition(|topic| listed.contains(topic.as_str()));
+    Ok(Plan { existing, missing })
+}
+
+/// Makes topics, and says of each one that could not be made why.
+///
+/// # Errors
+/// No broker does it in a minute.
+pub fn make(config: &Config, missing: &BTreeSet<String>) -> Result<Vec<(String, RDKafkaErrorCode)>, OpenError> {
+    let KafkaProvision { partitions, replication, min_insync, retention } = &config.bus.kafka.provision;
+    let (min_insync, retention) = (min_insync.to_string(), retention.as_millis().to_string());
+    let topics: Vec<_> = missing
+        .iter()
+        .map(|topic| {
+            NewTopic::new(topic, *partitions, TopicReplication::Fixed(*replication))
+                .set("min.insync.replicas", &min_insync)
+                .set("retention.ms", &retention)
+        })
+        .collect();
+    let options = AdminOptions::new().request_timeout(Some(MAKE_LIMIT)).operation_timeout(Some(MAKE_LIMIT));
+    let made = block_on(administrator(config)?.create_topics(&topics, &options))?;
+    // Another one that makes the same topics at the same time is no failure.
+    let failed = made.into_iter().filter_map(Result::err);
+    Ok(failed.filter(|(_, code)| *code != RDKafkaErrorCode::TopicAlreadyExists).collect())
+}
+
+fn administrator(config: &Config) -> Result<AdminClient<DefaultClientContext>, OpenError> {
+    settings::administrator(&config.bus.kafka)?.create().map_err(|error: KafkaError| error.into())
+}

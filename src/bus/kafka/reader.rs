@@ -1,0 +1,168 @@
+//! A reader of the bus, for `hookbus tail`: it joins no group, commits nothing, and changes nothing for anybody.
+//!
+//! In: records of the topics that the configuration can lead to. Out: the messages they were made from, in either
+//! encoding. What hookbus has not written is passed over.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use rdkafka::{
+    Message as _, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _},
+    error::KafkaError,
+    message::{BorrowedMessage, Headers as _},
+};
+
+use super::{OpenError, settings, topics};
+use crate::{
+    config::Config,
+    envelope::{Attributes, Message, attributes::Attribute},
+    pattern::Pattern,
+};
+
+/// Longest wait for the brokers' list of topics.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+/// Between two looks for topics that were made since.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Reads every partition of every topic that matches.
+pub struct Reader {
+    consumer: BaseConsumer,
+    wanted: BTreeSet<String>,
+    assigned: BTreeSet<(String, i32)>,
+    look_due: Instant,
+}
+
+impl Reader {
+    /// Finds the topics that `pattern` matches. `from_start`: begin with the oldest event, else with the next one.
+    ///
+    /// # Errors
+    /// The settings are refused, or no broker answers in ten seconds.
+    pub fn open(config: &Config, pattern: &Pattern, from_start: bool) -> Result<Self, OpenError> {
+        let consumer: BaseConsumer = settings::reader(&config.bus.kafka)?.create()?;
+        let wanted = topics::expected(config).into_iter().filter(|topic| pattern.matches(topic)).collect();
+        let look_due = Instant::now() + LOOK_EVERY;
+        let mut reader = Reader { consumer, wanted, assigned: BTreeSet::new(), look_due };
+        reader.assign(if from_start { Offset::Beginning } else { Offset::End })?;
+        Ok(reader)
+    }
+
+    /// The next message; `None` when there was none within `wait`.
+    ///
+    /// # Errors
+    /// What the brokers refuse for good; that none can be reached is waited out.
+    pub fn next(&mut self, wait: Duration) -> Result<Option<Message>, KafkaError> {
+        if self.look_due <= Instant::now() {
+            self.look_due = Instant::now() + LOOK_EVERY;
+            // A topic made after the start is read whole. While no broker answers, the next look will do.
+            if let Err(error) = self.assign(Offset::Beginning) {
+                tracing::debug!(%error, "looking for new topics");
+            }
+        }
+        match self.consumer.poll(wait) {
+            None => Ok(None),
+            Some(Ok(record)) => Ok(message(&record)),
+            Some(Err(KafkaError::MessageConsumptionFatal(code))) => Err(KafkaError::MessageConsumptionFatal(code)),
+            Some(Err(error)) => {
+                tracing::debug!(%error, "reading");
+                Ok(None)
+            }
+        }
+    }
+
+    fn assign(&mut self, offset: Offset) -> Result<(), KafkaError> {
+        let metadata = self.consumer.fetch_metadata(None, ANSWER_LIMIT)?;
+        let mut fresh = TopicPartitionList::new();
+        for topic in metadata.topics().iter().filter(|topic| self.wanted.contains(topic.name())) {
+            for partition in topic.partitions() {
+                if self.assigned.insert((topic.name().to_owned(), partition.id())) {
+                    fresh.add_partition_offset(topic.name(), partition.id(), offset)?;
+                }
+            }
+        }
+        if fresh.count() == 0 { Ok(()) } else { self.consumer.incremental_assign(&fresh) }
+    }
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").field("topics", &self.wanted.len()).finish_non_exhaustive()
+    }
+}
+
+/// The message of a record; `None` for one that hookbus did not write.
+fn message(record: &BorrowedMessage<'_>) -> Option<Message> {
+    let headers = record.headers()?;
+    let text = |value: Option<&[u8]>| value.and_then(|value| std::str::from_utf8(value).ok()).map(str::to_owned);
+    let mut found: Vec<(Attribute, String)> = Vec::new();
+    let mut content_type = String::new();
+    for header in headers.iter() {
+        let value = text(header.value)?;
+        if header.key == "content-type" {
+            content_type = value;
+        } else if let Some(attribute) = header.key.strip_prefix("ce_").and_then(Attribute::from_name) {
+            found.push((attribute, value));
+        }
+    }
+    let structured = content_type.starts_with("application/cloudevents");
+    let is_quarantined = found.iter().any(|(attribute, _)| *attribute == Attribute::QuarantineReason);
+    let body_type = match (structured, is_quarantined) {
+        (false, _) => content_type,
+        (true, true) => "application/octet-stream".into(),
+        (true, false) => "application/json".into(),
+    };
+    found.push((Attribute::DataContentType, body_type));
+    found.push((Attribute::Route, record.topic().to_owned()));
+    rebuild(&found, record.payload()?, structured)
+}
+
+/// Puts the attributes into their order and takes the body out of the payload.
+fn rebuild(found: &[(Attribute, String)], payload: &[u8], structured: bool) -> Option<Message> {
+    let mut attributes = Attributes::with_capacity(640);
+    for wanted in Attribute::ALL {
+        if let Some((_, value)) = found.iter().find(|(attribute, _)| *attribute == wanted) {
+            attributes.push(wanted, value);
+        }
+    }
+    attributes.get(Attribute::Id)?;
+    let mut message = Message { attributes, body: Bytes::new() };
+    if !structured {
+        message.body = Bytes::copy_from_slice(payload);
+        return Some(message);
+    }
+    // A structured payload is the envelope with the body in one known place: what an empty body would give ends there.
+    let empty = message.structured();
+    if let Some(body) = empty.strip_suffix(b"}").and_then(|head| payload.strip_prefix(head)?.strip_suffix(b"}")) {
+        message.body = Bytes::copy_from_slice(body);
+        return Some(message);
+    }
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    let encoded = empty.strip_suffix(b"\"}").and_then(|head| payload.strip_prefix(head)?.strip_suffix(b"\"}"))?;
+    message.body = STANDARD.decode(encoded).ok()?.into();
+    Some(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn either_encoding_gives_the_message_back() {
+        for (body, kind) in [(&br#"{ "a" : 1.50 }"#[..], "application/json"), (b"\xff{", "application/octet-stream")] {
+            let mut attributes = Attributes::with_capacity(0);
+            attributes.push(Attribute::Id, &"evt \"1\"");
+            attributes.push(Attribute::DataContentType, &kind);
+            attributes.push(Attribute::Route, &"webhooks.audit1.unknown");
+            let message = Message { attributes, body: Bytes::copy_from_slice(body) };
+            let mut found: Vec<_> = message.attributes.iter().map(|(name, value)| (name, value.to_owned())).collect();
+            found.reverse();
+            assert_eq!(rebuild(&found, &message.structured(), true), Some(message.clone()));
+            assert_eq!(rebuild(&found, body, false), Some(message));
+            assert_eq!(rebuild(&found, b"{}", true), None);
+            assert_eq!(rebuild(&[], b"{}", false), None);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! librdkafka's settings.
+//!
+//! In: `[bus.kafka]`. Out: what the producer, an administrator's client and a reader are made with. The operator's own
+//! properties come first; what a promise rests on is set after them and cannot be overridden (the check refuses it too).
+
+use std::{fs, path::Path, time::SystemTime};
+
+use rdkafka::ClientConfig;
+
+use super::OpenError;
+use crate::{config, secrets::Secret};
+
+/// Defaults that an operator may override with `[bus.kafka.properties]`.
+const DEFAULTS: [(&str, &str); 9] = [
+    ("client.id", "hookbus"),
+    ("socket.keepalive.enable", "true"),
+    // What clients in Java and Go compute, so that all producers of a topic agree on a key's partition.
+    ("partitioner", "murmur2_random"),
+    ("compression.type", "lz4"),
+    // Bounds of the client's memory: 10,000 events or 64 MiB (KiB here), whichever comes first.
+    ("queue.buffering.max.messages", "10000"),
+    ("queue.buffering.max.kbytes", "65536"),
+    // A broker that hangs is left after this; the request goes out again, idempotently.
+    ("request.timeout.ms", "5000"),
+    ("reconnect.backoff.max.ms", "2000"),
+    ("enable.metrics.push", "false"),
+];
+
+/// Time between two readings of the client's statistics, milliseconds.
+const STATISTICS_MS: &str = "5000";
+/// How long the producer keeps trying. Short ones duplicate and reorder: what timed out may be in the log all the same.
+const MESSAGE_TIMEOUT_MS: &str = "300000";
+
+/// Settings of the producer.
+///
+/// # Errors
+/// The password file cannot be read.
+pub(super) fn producer(kafka: &config::Kafka) -> Result<ClientConfig, OpenError> {
+    let mut settings = base(kafka)?;
+    settings
+        .set("enable.idempotence", "true")
+        .set("acks", "all")
+        .set("message.timeout.ms", MESSAGE_TIMEOUT_MS)
+        .set("linger.ms", (kafka.linger.as_secs_f64() * 1000.0).to_string())
+        .set("allow.auto.create.topics", "false")
+        .set("statistics.interval.ms", STATISTICS_MS);
+    Ok(settings)
+}
+
+/// Settings of a client that only asks and administers.
+///
+/// # Errors
+/// The password file cannot be read.
+pub(super) fn administrator(kafka: &config::Kafka) -> Result<ClientConfig, OpenError> {
+    let mut settings = base(kafka)?;
+    settings.set("allow.auto.create.topics", "false");
+    Ok(settings)
+}
+
+/// Settings of a reader that belongs to no group and commits nothing.
+///
+/// # Errors
+/// The password file cannot be read.
+pub(super) fn reader(kafka: &config::Kafka) -> Result<ClientConfig, OpenError> {
+    let mut settings = connection(kafka)?;
+    settings
+        // librdkafka asks for a name even where no group is joined.
+        .set("group.id", "hookbus-tail")
+        .set("client.id", "hookbus-tail")
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "false")
+        .set("auto.offset.reset", "earliest")
+        .set("fetch.wait.max.ms", "50")
+        .set("allow.auto.create.topics", "false");
+    Ok(settings)
+}
+
+/// When the files with the login and for TLS were last written.
+pub(super) fn file_times(kafka: &config::Kafka) -> Vec<Option<SystemTime>> {
+    let tls = kafka.tls.iter().flat_map(|tls| [&tls.ca_file, &tls.certificate_file, &tls.key_file]).flatten();
+    let files = tls.chain(kafka.sasl.iter().map(|sasl| &sasl.password_file));
+    files.map(|file| fs::metadata(file).and_then(|file| file.modified()).ok()).collect()
+}
+
+fn base(kafka: &config::Kafka) -> Result<ClientConfig, OpenError> {
+    let mut settings = ClientConfig::new();
+    for (key, value) in DEFAULTS {
+        settings.set(key, value);
+    }
+    for (key, value) in &kafka.properties {
+        settings.set(key, value);
+    }
+    secure(kafka, &mut settings)?;
+    Ok(settings)
+}
+
+/// Only what a connection needs: properties of a producer mean nothing to a reader.
+fn connection(kafka: &config::Kafka) -> Result<ClientConfig, OpenError> {
+    let mut settings = ClientConfig::new();
+    let is_shared =
+        |key: &str| ["socket.", "ssl.", "sasl.", "broker.", "client.dns"].iter().any(|p| key.starts_with(p));
+    for (key, value) in kafka.properties.iter().filter(|(key, _)| is_shared(key)) {
+        settings.set(key, value);
+    }
+    secure(kafka, &mut settings)?;
+    Ok(settings)
+}
+
+fn secure(kafka: &config::Kafka, settings: &mut ClientConfig) -> Result<(), OpenError> {
+    settings.set("bootstrap.servers", kafka.brokers.join(","));
+    let protocol = match (&kafka.tls, &kafka.sasl) {
+        (None, None) => "plaintext",
+        (Some(_), None) => "ssl",
+        (None, Some(_)) => "sasl_plaintext",
+        (Some(_), Some(_)) => "sasl_ssl",
+    };
+    settings.set("security.protocol", protocol);
+    if let Some(tls) = &kafka.tls {
+        let files = [
+            ("ssl.ca.location", &tls.ca_file),
+            ("ssl.certificate.location", &tls.certificate_file),
+            ("ssl.key.location", &tls.key_file),
+        ];
+        for (key, file) in files {
+            if let Some(file) = file {
+                settings.set(key, file.to_string_lossy());
+            }
+        }
+    }
+    if let Some(sasl) = &kafka.sasl {
+        settings
+            .set("sasl.mechanism", sasl.mechanism.as_str())
+            .set("sasl.username", &sasl.user)
+            .set("sasl.password", password(&sasl.password_file)?);
+    }
+    Ok(())
+}
+
+fn password(file: &Path) -> Result<String, OpenError> {
+    let secret = Secret::read(file).map_err(|_| OpenError::Password("cannot be read"))?;
+    String::from_utf8(secret.expose().to_vec()).map_err(|_| OpenError::Password("is not UTF-8"))
+}

@@ -1,0 +1,153 @@
+//! What a real broker does too seldom to wait for, with the mock cluster that comes with librdkafka.
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use rdkafka::{
+    mocking::MockCluster,
+    producer::DefaultProducerContext,
+    types::{RDKafkaApiKey, RDKafkaRespErr},
+};
+
+use super::*;
+use crate::{
+    bus::kafka::durability::block_on,
+    config::{BusKind, Source},
+    envelope::Attributes,
+    observe::metrics::Metrics,
+    vendor::Vendor,
+};
+
+const TOPIC: &str = "webhooks.audit1.file.processed";
+
+type Cluster = MockCluster<'static, DefaultProducerContext>;
+
+fn open(prepare: impl FnOnce(&Cluster)) -> (Cluster, Kafka) {
+    open_with(&[], prepare)
+}
+
+fn open_with(properties: &[(&str, &str)], prepare: impl FnOnce(&Cluster)) -> (Cluster, Kafka) {
+    let cluster = MockCluster::new(1).unwrap();
+    for topic in [TOPIC, "webhooks.audit1.unknown"] {
+        cluster.create_topic(topic, 3, 1).unwrap();
+    }
+    prepare(&cluster);
+    let source = Source::defaults("acme", Vendor::Audit1, "/hook", vec![PathBuf::from("none")]);
+    let mut config = Config::defaults(BusKind::Kafka, vec![source]);
+    config.bus.kafka.brokers = vec![cluster.bootstrap_servers()];
+    config.bus.kafka.properties =
+        properties.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let (metrics, _) = Metrics::new(&config).unwrap();
+    let kafka = Kafka::open(&config, metrics.bus.clone()).unwrap();
+    (cluster, kafka)
+}
+
+fn message(topic: &str, number: usize) -> Message {
+    let mut attributes = Attributes::with_capacity(0);
+    for (attribute, value) in [
+        (Attribute::Id, format!("evt_{number}")),
+        (Attribute::DataContentType, "application/json".into()),
+        (Attribute::Vendor, "audit1".into()),
+        (Attribute::PartitionKey, "audit1/acme/1".into()),
+        (Attribute::Route, topic.into()),
+    ] {
+        attributes.push(attribute, &value);
+    }
+    Message { attributes, body: Bytes::from_static(b"{}") }
+}
+
+/// Publishes until it works; what came before.
+fn publish_until_stored(kafka: &Kafka) -> Vec<PublishError> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let mut errors = Vec::new();
+    loop {
+        match block_on(kafka.publish(&message(TOPIC, 1))) {
+            Ok(_) => return errors,
+            Err(error) => errors.push(error),
+        }
+        assert!(Instant::now() < deadline, "{errors:?}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn a_producer_that_failed_for_good_is_replaced() {
+    let (_cluster, kafka) = open(|cluster| {
+        let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED;
+        cluster.request_errors(RDKafkaApiKey::InitProducerId, &[refused]);
+    });
+    let first = Arc::as_ptr(&kafka.0.shared.producer.load_full());
+    // Nothing hangs, and nothing but a new producer mends it.
+    publish_until_stored(&kafka);
+    assert_ne!(Arc::as_ptr(&kafka.0.shared.producer.load_full()), first);
+    kafka.close();
+}
+
+/// An event that is under way when its producer fails is given back, and what comes later is stored.
+#[test]
+fn an_event_in_a_failed_producer_is_given_back() {
+    let (cluster, kafka) = open(|_| ());
+    publish_until_stored(&kafka);
+    let disorder = RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+    cluster.request_errors(RDKafkaApiKey::Produce, &[disorder; 4]);
+    let first = Arc::as_ptr(&kafka.0.shared.producer.load_full());
+    assert_eq!(block_on(kafka.publish(&message(TOPIC, 2))), Err(PublishError::Error));
+    cluster.clear_request_errors(RDKafkaApiKey::Produce);
+    publish_until_stored(&kafka);
+    assert_ne!(Arc::as_ptr(&kafka.0.shared.producer.load_full()), first);
+    kafka.close();
+}
+
+/// What passes is the client's affair: it sends again, and nobody hears of it.
+#[test]
+fn passing_errors_are_not_the_callers() {
+    let (cluster, kafka) = open(|_| ());
+    publish_until_stored(&kafka);
+    let passing = [
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+    ];
+    cluster.request_errors(RDKafkaApiKey::Produce, &passing);
+    assert_eq!(block_on(kafka.publish(&message(TOPIC, 2))), Ok(Ack::Stored));
+    kafka.close();
+}
+
+#[test]
+fn a_full_queue_refuses_at_once_and_takes_again() {
+    let (cluster, kafka) = open_with(&[("queue.buffering.max.messages", "10")], |_| ());
+    block_on(kafka.publish(&message(TOPIC, 0))).unwrap();
+    cluster.broker_down(1).unwrap();
+    let begin = Instant::now();
+    let waiting: Vec<_> = (0..11).map(|number| kafka.publish(&message(TOPIC, number))).collect();
+    assert!(begin.elapsed() < Duration::from_secs(1));
+    let mut waiting = waiting.into_iter();
+    let eleventh = waiting.next_back().unwrap();
+    assert_eq!(block_on(eleventh), Err(PublishError::Refused));
+    cluster.broker_up(1).unwrap();
+    assert!(waiting.all(|publication| block_on(publication) == Ok(Ack::Stored)));
+    kafka.close();
+}
+
+#[test]
+fn every_error_has_its_meaning() {
+    use RDKafkaErrorCode as Code;
+    for (code, error) in [
+        (Code::QueueFull, PublishError::Refused),
+        (Code::Fatal, PublishError::Error),
+        (Code::MessageSizeTooLarge, PublishError::TooLarge),
+        (Code::TopicAuthorizationFailed, PublishError::Unauthorized),
+        (Code::MessageTimedOut, PublishError::Timeout),
+        (Code::UnknownTopic, PublishError::Unroutable),
+        (Code::PurgeQueue, PublishError::Error),
+        (Code::PurgeInflight, PublishError::Error),
+        (Code::InvalidRecord, PublishError::Error),
+    ] {
+        assert_eq!(meaning(Some(code)), error, "{code:?}");
+    }
+    assert_eq!(meaning(None), PublishError::Error);
+}

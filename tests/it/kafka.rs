@@ -1,0 +1,345 @@
+//! The Kafka bus against Apache Kafka itself: what a subscriber gets, what happens without a topic or a broker, and that
+//! no answer was a lie when the broker fails.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    harness::{AUDIT, Connection, Gateway, POLICY, post_head, sample, signature, tail, wait_until},
+    kafka_broker::{Broker, FIXED_TOPICS, Record, USER, shared},
+};
+
+/// An event of its own for each id; `entity` chooses the key.
+fn event(id: &str, entity: &str) -> Vec<u8> {
+    format!(
+        r#"{{"id":"{id}","type":"policy.active","created":1767312148,"data":{{"id":"{entity}","amount": 148320.50}}}}"#
+    )
+    .into_bytes()
+}
+
+/// What Java's default partitioner computes, so that all producers of a topic agree.
+fn murmur2(data: &[u8]) -> i32 {
+    const M: u32 = 0x5bd1_e995;
+    let mix = |k: u32| {
+        let k = k.wrapping_mul(M);
+        (k ^ (k >> 24)).wrapping_mul(M)
+    };
+    let mut hash = 0x9747_b28c ^ u32::try_from(data.len()).unwrap();
+    let (words, rest) = data.as_chunks::<4>();
+    for word in words {
+        hash = hash.wrapping_mul(M) ^ mix(u32::from_le_bytes(*word));
+    }
+    if !rest.is_empty() {
+        let mut last = [0; 4];
+        last[..rest.len()].copy_from_slice(rest);
+        hash = (hash ^ u32::from_le_bytes(last)).wrapping_mul(M);
+    }
+    hash = (hash ^ (hash >> 13)).wrapping_mul(M);
+    i32::try_from((hash ^ (hash >> 15)) & 0x7fff_ffff).unwrap()
+}
+
+fn check_headers(record: &Record, content_type: &str) {
+    let header = |name| record.header(name).unwrap_or_else(|| panic!("no {name} in {record:?}"));
+    assert_eq!(header("content-type"), content_type);
+    assert_eq!((header("ce_specversion"), header("ce_vendor"), header("ce_form")), ("1.0", "1099policy", "event_api"));
+    assert_eq!((header("ce_type"), header("ce_tenant")), ("com.1099policy.policy.active", "acme"));
+    assert_eq!((header("ce_source"), header("ce_partitionkey")), ("//hookbus/1099policy/acme", record.key.as_str()));
+    assert!(header("ce_traceparent").starts_with("00-") && header("traceparent").starts_with("00-"));
+    let ours = |name: &str| name.starts_with("ce_") || name == "content-type" || name == "traceparent";
+    assert!(record.headers.iter().all(|(name, _)| ours(name)), "nothing of the request: {record:?}");
+    assert_eq!(record.partition, murmur2(record.key.as_bytes()) % 3);
+}
+
+#[test]
+fn events_arrive_in_both_encodings() {
+    let broker = shared();
+    for (encoding, content_type) in [("structured", "application/cloudevents+json"), ("binary", "application/json")] {
+        let topic = format!("{encoding}.1099policy.policy.active");
+        broker.create(&[&topic]);
+        let bus = format!("encoding = \"{encoding}\"\nsubject = \"{encoding}.{{vendor}}.{{type}}\"");
+        let mut gateway = broker.setup("", &bus, "linger = \"2ms\"").start();
+        assert_eq!(gateway.get_admin("/readyz").status, 200);
+        let bodies: HashMap<String, Vec<u8>> =
+            (0..30).map(|n| (format!("evt_{n}"), event(&format!("evt_{n}"), &format!("pl_{}", n % 10)))).collect();
+        for body in bodies.values() {
+            assert_eq!(gateway.post(POLICY, body).status, 200);
+        }
+        let records = broker.records(&topic);
+        assert_eq!(records.len(), 30);
+        assert!((0..3).all(|partition| records.iter().any(|record| record.partition == partition)));
+        for record in &records {
+            check_headers(record, content_type);
+            let body = &bodies[record.header("ce_id").unwrap()];
+            if encoding == "binary" {
+                assert_eq!(&record.payload, body);
+            } else {
+                let json = record.json();
+                assert_eq!(json["id"], *record.header("ce_id").unwrap());
+                assert_eq!(json["partitionkey"], record.key);
+                let text = String::from_utf8(record.payload.clone()).unwrap();
+                assert!(text.ends_with(&format!(",\"data\":{}}}", String::from_utf8_lossy(body))), "{text}");
+            }
+        }
+        let lines = tail(gateway.setup.path(), &["--from-start", "--count", "30", &format!("{encoding}.>")]);
+        for line in lines {
+            let json: serde_json::Value = serde_json::from_str(&line).unwrap();
+            let body: serde_json::Value = serde_json::from_slice(&bodies[json["id"].as_str().unwrap()]).unwrap();
+            assert_eq!(json["data"], body);
+            assert!(line.starts_with(r#"{"specversion":"1.0","id":"evt_"#), "{line}");
+            assert!(line.contains(r#""datacontenttype":"application/json","vendor":"#), "the journal's order: {line}");
+            assert!(line.ends_with(r#","amount":148320.50}}}"#), "white space goes, and nothing else: {line}");
+        }
+        assert_eq!(gateway.metric(r#"bus_publish_total{result="ok"}"#), 30.0);
+        assert_eq!(gateway.metric("bus_up"), 1.0);
+        assert_eq!(gateway.metric(r#"bus_durability_info{bus="kafka",class="memory"}"#), 1.0);
+        gateway.wait_for_log(|line| line["message"].as_str().is_some_and(|text| text.contains("one broker's memory")));
+        wait_until("statistics", || gateway.get_admin("/metrics").body.contains("kafka_broker_rtt_seconds{"));
+        gateway.stop();
+    }
+}
+
+/// An event whose topic does not exist is on the catch-all topic at once, with its real type; nothing makes the topic.
+#[test]
+fn a_missing_topic_leads_to_the_catch_all() {
+    let broker = shared();
+    let gateway = broker.setup("", "subject = \"late.{vendor}.{type}\"", "").start();
+    let missing = gateway.metric("bus_missing_topics");
+    assert!(missing > 40.0, "{missing}");
+    let begin = Instant::now();
+    assert_eq!(gateway.post(POLICY, &event("evt_late_1", "pl_1")).status, 200);
+    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    let find =
+        |topic: &str, id: &str| broker.records(topic).into_iter().find(|record| record.header("ce_id") == Some(id));
+    let record = find(FIXED_TOPICS[0], "evt_late_1").expect("on the catch-all");
+    assert_eq!(record.header("ce_type"), Some("com.1099policy.policy.active"));
+    assert_eq!(record.key, "1099policy/acme/pl_1");
+    // What is odd has its topics, whatever the template says.
+    assert_eq!(gateway.post(AUDIT, br#"{"event":"brand.new","late":1}"#).status, 200);
+    assert_eq!(gateway.post(AUDIT, b"\xff late").status, 200);
+    let quarantined = broker.records(FIXED_TOPICS[3]);
+    assert!(quarantined.iter().any(|record| record.json()["data_base64"] == "/yBsYXRl"), "{quarantined:?}");
+    let unknown = broker.records(FIXED_TOPICS[2]);
+    assert!(unknown.iter().any(|record| record.header("ce_type") == Some("com.audit1.brand.new")));
+
+    let topic = "late.1099policy.policy.active";
+    assert!(!broker.topics().contains(&topic.to_owned()), "no event makes a topic");
+    broker.create(&[topic]);
+    gateway.wait_for_metric("bus_missing_topics", missing - 1.0);
+    assert_eq!(gateway.post(POLICY, &event("evt_late_2", "pl_1")).status, 200);
+    assert!(find(topic, "evt_late_2").is_some());
+}
+
+#[test]
+fn what_is_too_large_for_the_bus_is_said_at_once() {
+    let gateway = shared().setup("", "", "properties = { \"message.max.bytes\" = 100000 }").start();
+    let body = format!(r#"{{"id":"evt_large","type":"policy.active","data":{{"x":"{}"}}}}"#, "x".repeat(200_000));
+    let begin = Instant::now();
+    assert_eq!(gateway.post(POLICY, body.as_bytes()).status, 503);
+    assert!(begin.elapsed() < Duration::from_secs(2));
+    assert_eq!(gateway.metric(r#"bus_publish_total{result="too_large"}"#), 1.0);
+    // It stands in nobody's way.
+    assert_eq!(gateway.post(POLICY, &event("evt_small", "pl_1")).status, 200);
+}
+
+#[test]
+fn provision_makes_what_is_missing() {
+    let broker = shared();
+    let kafka = "provision = { replication = 1, min_insync = 1, partitions = 2, retention = \"1d\" }";
+    let setup = broker.setup("", "subject = \"made.{vendor}.{category}\"", kafka);
+    let run = |arguments: &[&str]| {
+        let output = setup.run(&[&["provision"], arguments].concat());
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).unwrap())
+    };
+    let (code, text) = run(&["--check"]);
+    assert_eq!(code, Some(1), "{text}");
+    let (code, text) = run(&["--print"]);
+    let line = "made.audit1.file: 2 partitions, replication 1, min.insync.replicas 1, retention 1d\n";
+    assert!(code == Some(0) && text.contains(line), "{text}");
+    assert!(!broker.topics().contains(&"made.audit1.file".to_owned()), "--print makes nothing");
+    let (code, text) = run(&[]);
+    assert_eq!(code, Some(0), "{text}");
+    assert_eq!(run(&["--check"]).0, Some(0));
+    let gateway = setup.start();
+    assert_eq!(gateway.metric("bus_missing_topics"), 0.0);
+    assert_eq!(gateway.post(AUDIT, &sample("samples/audit1/camel/file.failed.json")).status, 200);
+    assert_eq!(broker.records("made.audit1.file").len(), 1);
+}
+
+#[test]
+fn tls_and_a_login() {
+    let broker = shared();
+    broker.create(&["login.1099policy.policy.active"]);
+    let gateway = broker.setup_with_login("subject = \"login.{vendor}.{type}\"", &format!("{}\n", USER.1)).start();
+    assert_eq!(gateway.post(POLICY, &event("evt_login", "pl_1")).status, 200);
+    assert_eq!(broker.records("login.1099policy.policy.active").len(), 1);
+    let lines = tail(gateway.setup.path(), &["--from-start", "--count", "1", "login.>"]);
+    assert!(lines[0].contains("evt_login"));
+    drop(gateway);
+
+    // A wrong password stops nothing, is said, and is not repeated.
+    let mut gateway = broker.setup_with_login("", "a wrong password").start();
+    let line =
+        gateway.wait_for_log(|line| line["message"].as_str().is_some_and(|text| text.contains("no broker answers")));
+    assert!(line["reason"].as_str().unwrap().contains("uthentication failed"), "{line}");
+    assert!(!gateway.log_so_far().contains("a wrong password"));
+    assert_eq!(gateway.get_admin("/readyz").status, 503);
+    assert_eq!(gateway.post(POLICY, &event("evt_refused", "pl_1")).status, 503);
+    fs::write(gateway.setup.path().join("password"), USER.1).unwrap();
+    gateway.wait_for_metric("bus_up", 1.0);
+    assert_eq!(gateway.post(POLICY, &event("evt_refused", "pl_1")).status, 200);
+}
+
+/// May be seen and not written: said at once, and nobody else waits for it.
+#[test]
+fn a_topic_that_we_may_not_write_is_unauthorized() {
+    let broker = shared();
+    let topic = "acl.1099policy.policy.active";
+    broker.create(&[topic]);
+    let server = broker.address();
+    let only_describe = ["--add", "--allow-principal", "User:alice", "--operation", "Describe", "--topic", topic];
+    let command = ["org.apache.kafka.tools.AclCommand", "--bootstrap-server", &server];
+    broker.tool(&[&command[..], &only_describe].concat());
+    let gateway = broker.setup_with_login("subject = \"acl.{vendor}.{type}\"", USER.1).start();
+    assert_eq!(gateway.post(POLICY, &event("evt_acl", "pl_1")).status, 503);
+    assert_eq!(gateway.metric(r#"bus_publish_total{result="unauthorized"}"#), 1.0);
+    assert_eq!(gateway.post(AUDIT, br#"{"event":"brand.new","acl":1}"#).status, 200);
+}
+
+/// A topic that goes away under an event: the event goes to the catch-all.
+#[test]
+fn a_deleted_topic_leads_to_the_catch_all() {
+    let broker = shared();
+    let topic = "gone.1099policy.policy.active";
+    broker.create(&[topic]);
+    let properties = "properties = { \"topic.metadata.propagation.max.ms\" = 2000 }";
+    let gateway = broker.setup("", "subject = \"gone.{vendor}.{type}\"", properties).start();
+    let missing = gateway.metric("bus_missing_topics");
+    assert_eq!(gateway.post(POLICY, &event("evt_gone_1", "pl_1")).status, 200);
+    broker.delete(topic);
+    for number in 2..10 {
+        let id = format!("evt_gone_{number}");
+        wait_until("an answer", || gateway.post(POLICY, &event(&id, "pl_1")).status == 200);
+    }
+    let records = broker.records(FIXED_TOPICS[0]);
+    for number in 2..10 {
+        let id = format!("evt_gone_{number}");
+        assert!(records.iter().any(|record| record.header("ce_id") == Some(&id)), "{id}");
+    }
+    gateway.wait_for_metric("bus_missing_topics", missing + 1.0);
+}
+
+/// A broker that is away delays nothing: not the start, not the refusal. When it comes, and its topics, so do events.
+#[test]
+fn a_broker_may_come_late() {
+    let mut broker = Broker::new();
+    let begin = Instant::now();
+    let gateway = broker.setup("", "", "").start();
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert_eq!((gateway.get_admin("/readyz").status, gateway.metric("bus_up")), (503, 0.0));
+    assert_eq!(gateway.post(POLICY, &event("evt_1", "pl_1")).status, 503);
+    assert_eq!(gateway.metric(r#"bus_publish_total{result="refused"}"#), 1.0);
+    broker.start();
+    gateway.wait_for_metric("bus_up", 1.0);
+    wait_until("metadata", || gateway.get_admin("/readyz").status == 200);
+    // No topic, not even the catch-all.
+    assert_eq!(gateway.post(POLICY, &event("evt_1", "pl_1")).status, 503);
+    assert_eq!(gateway.metric(r#"bus_publish_total{result="unroutable"}"#), 1.0);
+    broker.create(&FIXED_TOPICS);
+    wait_until("an answer", || gateway.post(POLICY, &event("evt_1", "pl_1")).status == 200);
+    assert_eq!(broker.records(FIXED_TOPICS[0]).len(), 1);
+    assert_eq!(gateway.metric("bus_reconnects_total"), 1.0);
+    gateway.stop();
+}
+
+/// What was answered 200, with the sender's entity.
+type Promises = Mutex<BTreeMap<u64, u64>>;
+
+/// Sends events of one entity, one after the other, each until it is answered 200, as a vendor does.
+fn send(gateway: &Gateway, entity: u64, stop: &AtomicBool, promises: &Promises) {
+    let mut number = entity * 1_000_000;
+    while !stop.load(Ordering::Relaxed) {
+        number += 1;
+        let body =
+            format!(r#"{{"id":"evt_{number}","type":"policy.active","data":{{"id":"pl_{entity}","n":{number}}}}}"#);
+        let status = || {
+            let mut connection = Connection::open(gateway.address);
+            connection
+                .request(&post_head(POLICY, body.as_bytes(), &signature(POLICY, body.as_bytes())), body.as_bytes())
+        };
+        while status().status != 200 {
+            thread::sleep(Duration::from_millis(20));
+        }
+        promises.lock().unwrap().insert(number, entity);
+    }
+}
+
+/// The broker is killed and started again, then frozen and thawed, under load. Every 200 is in the log, a second copy has
+/// the same id and body, and the first copies of one key stand in the order of their answers.
+#[test]
+fn no_answer_was_a_lie_when_the_broker_fails() {
+    let mut broker = Broker::new();
+    broker.start();
+    let topic = "webhooks.1099policy.policy.active";
+    broker.create(&[topic]);
+    broker.create(&FIXED_TOPICS);
+    let gateway = broker.setup("answer_timeout = \"2s\"", "", "").start();
+    let (stop, promises) = (AtomicBool::new(false), Promises::default());
+    let answered = || promises.lock().unwrap().len();
+    let more = |what: &str| {
+        let before = answered();
+        wait_until(what, || before + 200 <= answered());
+    };
+    thread::scope(|scope| {
+        for entity in 1..=6 {
+            let (gateway, stop, promises) = (&gateway, &stop, &promises);
+            scope.spawn(move || send(gateway, entity, stop, promises));
+        }
+        more("events before");
+        broker.kill();
+        gateway.wait_for_metric("bus_up", 0.0);
+        broker.start();
+        more("events after the kill");
+        broker.signal("-STOP");
+        gateway.wait_for_metric("bus_up", 0.0);
+        thread::sleep(Duration::from_secs(3));
+        broker.signal("-CONT");
+        more("events after the freeze");
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert!(gateway.metric("bus_reconnects_total") >= 2.0);
+    gateway.stop();
+
+    let mut first: BTreeMap<u64, (i32, i64)> = BTreeMap::new();
+    let mut bodies: HashMap<u64, Vec<u8>> = HashMap::new();
+    let records = broker.records(topic);
+    for record in &records {
+        let body = record.json()["data"].clone();
+        let number = body["data"]["n"].as_u64().unwrap();
+        assert_eq!(record.header("ce_id"), Some(format!("evt_{number}").as_str()));
+        first.entry(number).or_insert((record.partition, record.offset));
+        let body = body.to_string().into_bytes();
+        assert_eq!(bodies.entry(number).or_insert_with(|| body.clone()), &body);
+    }
+    let promises = promises.into_inner().unwrap();
+    for entity in 1..=6 {
+        let mine = promises.iter().filter(|(_, of)| **of == entity).map(|(number, _)| number);
+        let places: Vec<_> =
+            mine.map(|number| first.get(number).unwrap_or_else(|| panic!("{number} is lost"))).collect();
+        assert!(places.len() > 50 && places.is_sorted(), "entity {entity}: {} events, out of order", places.len());
+    }
+    println!(
+        "{} answered, {} in the log, {} of them copies",
+        promises.len(),
+        records.len(),
+        records.len() - first.len()
+    );
+}

@@ -1,0 +1,314 @@
+//! An Apache Kafka broker of the tests' own (one node) on free ports in a folder of its own, and what a subscriber
+//! or an administrator would do with it.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    ClientConfig, Message as _, Offset, TopicPartitionList,
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+    consumer::{BaseConsumer, Consumer as _},
+    message::Headers as _,
+};
+
+use crate::harness::{Setup, wait_until};
+
+/// The SCRAM user of every broker, and its password.
+pub const USER: (&str, &str) = ("alice", "alice's password");
+
+/// Catch-alls and quarantines of both vendors, which have the same names whatever the template.
+pub const FIXED_TOPICS: [&str; 4] = [
+    "webhooks.1099policy.unknown",
+    "webhooks.1099policy.quarantine",
+    "webhooks.audit1.unknown",
+    "webhooks.audit1.quarantine",
+];
+
+/// The broker that tests share which do it no harm.
+pub fn shared() -> &'static Broker {
+    static SHARED: OnceLock<Broker> = OnceLock::new();
+    SHARED.get_or_init(|| {
+        let mut broker = Broker::new();
+        // What is static is never dropped: the shell removes this folder.
+        fs::write(broker.dir.join("shared"), "").unwrap();
+        broker.start();
+        broker.create(&FIXED_TOPICS);
+        broker
+    })
+}
+
+/// A broker; killed, and its folder removed, when dropped or when the tests end in whatever way.
+pub struct Broker {
+    dir: PathBuf,
+    pub port: u16,
+    tls_port: u16,
+    keeper: Option<Child>,
+}
+
+impl Broker {
+    /// Formats the storage; nothing runs yet.
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap().keep();
+        let [port, tls_port, controller] = free_ports();
+        let path = dir.display();
+        make_certificates(&dir);
+        let properties = format!(
+            "process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{port},SASL_SSL://127.0.0.1:{tls_port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL_SSL://localhost:{tls_port}
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL
+sasl.enabled.mechanisms=SCRAM-SHA-512
+ssl.keystore.type=PEM
+ssl.keystore.location={path}/keystore.pem
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+allow.everyone.if.no.acl.found=true
+log.dirs={path}/data
+auto.create.topics.enable=true
+num.partitions=3
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=1
+group.initial.rebalance.delay.ms=0
+log.segment.bytes=16777216
+log.cleaner.dedupe.buffer.size=2097152
+num.network.threads=2
+num.io.threads=2
+background.threads=2
+broker.heartbeat.interval.ms=500
+broker.session.timeout.ms=2500
+"
+        );
+        fs::write(dir.join("server.properties"), properties).unwrap();
+        let broker = Broker { dir, port, tls_port, keeper: None };
+        let (user, password) = USER;
+        let scram = format!("SCRAM-SHA-512=[name={user},password={password}]");
+        let id = "aG9va2J1cy10ZXN0cy0xMg";
+        broker.tool(&["kafka.tools.StorageTool", "format", "-t", id, "-c", "server.properties", "--add-scram", &scram]);
+        broker
+    }
+
+    /// Starts it and waits until it answers. `auto.create.topics.enable` is on, so that a client which asks for a topic
+    /// in the wrong way would make it.
+    pub fn start(&mut self) {
+        let script = "\"$@\" > broker.log 2>&1 & broker=$!; echo $broker > pid.new; mv pid.new pid; \
+                      cat > /dev/null; kill -9 $broker 2> /dev/null; wait; [ ! -e shared ] || rm -rf \"$PWD\"";
+        let _old = fs::remove_file(self.dir.join("pid"));
+        let mut keeper = Command::new("sh");
+        keeper
+            .args(["-c", script, "sh"])
+            .args(java(&["-Xms128m", "-Xmx384m"]))
+            .args(["kafka.Kafka", "server.properties"]);
+        // The shell kills the broker when this pipe closes, which it does however the tests end.
+        let keeper = keeper.current_dir(&self.dir).stdin(Stdio::piped()).spawn().unwrap();
+        self.keeper = Some(keeper);
+        self.wait_until_ready();
+    }
+
+    pub fn wait_until_ready(&self) {
+        let client: BaseConsumer = self.client().create().unwrap();
+        wait_until("the broker", || client.fetch_metadata(None, Duration::from_secs(1)).is_ok());
+    }
+
+    /// Sends a signal to the broker itself.
+    pub fn signal(&self, signal: &str) {
+        let pid = fs::read_to_string(self.dir.join("pid")).unwrap();
+        assert!(Command::new("kill").args([signal, pid.trim()]).status().unwrap().success());
+    }
+
+    /// SIGKILL, and waits for its end.
+    pub fn kill(&mut self) {
+        let mut keeper = self.keeper.take().unwrap();
+        drop(keeper.stdin.take());
+        keeper.wait().unwrap();
+    }
+
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.address()).set("group.id", "tests").set("enable.auto.commit", "false");
+        config
+    }
+
+    /// Makes topics of three partitions.
+    pub fn create(&self, topics: &[&str]) {
+        let admin: AdminClient<DefaultClientContext> =
+            ClientConfig::new().set("bootstrap.servers", self.address()).create().unwrap();
+        let new: Vec<_> = topics.iter().map(|topic| NewTopic::new(topic, 3, TopicReplication::Fixed(1))).collect();
+        let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(20)));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        for result in runtime.block_on(admin.create_topics(&new, &options)).unwrap() {
+            result.unwrap();
+        }
+    }
+
+    pub fn delete(&self, topic: &str) {
+        let admin: AdminClient<DefaultClientContext> =
+            ClientConfig::new().set("bootstrap.servers", self.address()).create().unwrap();
+        let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(20)));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(admin.delete_topics(&[topic], &options)).unwrap().remove(0).unwrap();
+    }
+
+    /// The names of all topics.
+    pub fn topics(&self) -> Vec<String> {
+        let client: BaseConsumer = self.client().create().unwrap();
+        let metadata = client.fetch_metadata(None, Duration::from_secs(20)).unwrap();
+        metadata.topics().iter().map(|topic| topic.name().to_owned()).collect()
+    }
+
+    /// Every record that a topic holds now, partition by partition.
+    pub fn records(&self, topic: &str) -> Vec<Record> {
+        let consumer: BaseConsumer = self.client().create().unwrap();
+        let wait = Duration::from_secs(20);
+        let metadata = consumer.fetch_metadata(Some(topic), wait).unwrap();
+        let mut list = TopicPartitionList::new();
+        let mut left = 0;
+        for partition in metadata.topics()[0].partitions() {
+            let (low, high) = consumer.fetch_watermarks(topic, partition.id(), wait).unwrap();
+            left += high - low;
+            list.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
+        }
+        consumer.assign(&list).unwrap();
+        let mut records = Vec::new();
+        let deadline = Instant::now() + wait;
+        while (records.len() as i64) < left {
+            assert!(Instant::now() < deadline, "{} of {left} records of {topic}", records.len());
+            if let Some(record) = consumer.poll(Duration::from_millis(100)) {
+                records.push(Record::new(&record.unwrap()));
+            }
+        }
+        records.sort_by_key(|record| (record.partition, record.offset));
+        records
+    }
+
+    /// A gateway's folder with this broker as its bus. `bus`: more keys of `[bus]`; `kafka`: more of `[bus.kafka]`.
+    pub fn setup(&self, listener: &str, bus: &str, kafka: &str) -> Setup {
+        let brokers = format!("brokers = [\"{}\"]", self.address());
+        with_bus(Setup::new(listener, ""), bus, &format!("{brokers}\n{kafka}"))
+    }
+
+    /// The same through TLS and a login.
+    pub fn setup_with_login(&self, bus: &str, password: &str) -> Setup {
+        let setup = Setup::new("", "");
+        fs::write(setup.path().join("password"), password).unwrap();
+        let kafka = format!(
+            "brokers = [\"localhost:{}\"]\ntls = {{ ca_file = \"{}/ca.pem\" }}\n\
+             sasl = {{ user = \"{}\", password_file = \"password\" }}\n",
+            self.tls_port,
+            self.dir.display(),
+            USER.0
+        );
+        with_bus(setup, bus, &kafka)
+    }
+
+    /// Runs one of Kafka's own tools.
+    pub fn tool(&self, arguments: &[&str]) {
+        let words = java(&["-Xmx256m"]);
+        let output = Command::new(&words[0]).args(&words[1..]).args(arguments).current_dir(&self.dir).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&[output.stdout, output.stderr].concat()));
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if self.keeper.is_some() {
+            self.kill();
+        }
+        let _gone = fs::remove_dir_all(&self.dir);
+    }
+}
+
+fn with_bus(setup: Setup, bus: &str, kafka: &str) -> Setup {
+    let file = setup.path().join("hookbus.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let bus = format!("kind = \"kafka\"\n{bus}\n[bus.kafka]\n{kafka}\n");
+    fs::write(&file, text.replacen("kind = \"journal\"\n", &bus, 1)).unwrap();
+    setup
+}
+
+/// One record, owned.
+#[derive(Debug, Clone)]
+pub struct Record {
+    pub partition: i32,
+    pub offset: i64,
+    pub key: String,
+    pub headers: Vec<(String, String)>,
+    pub payload: Vec<u8>,
+}
+
+impl Record {
+    fn new(record: &rdkafka::message::BorrowedMessage<'_>) -> Self {
+        let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap_or_default().to_vec()).unwrap();
+        Record {
+            partition: record.partition(),
+            offset: record.offset(),
+            key: text(record.key()),
+            headers: record
+                .headers()
+                .into_iter()
+                .flat_map(|headers| headers.iter())
+                .map(|header| (header.key.to_owned(), text(header.value)))
+                .collect(),
+            payload: record.payload().unwrap_or_default().to_vec(),
+        }
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.payload).unwrap()
+    }
+}
+
+fn java(options: &[&str]) -> Vec<String> {
+    let lib = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/kafka/lib");
+    assert!(lib.is_dir(), "Apache Kafka is not there: run `make tools`");
+    let mut words = vec!["java".to_owned()];
+    words.extend(options.iter().map(|&option| option.to_owned()));
+    words.extend(
+        ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp"]
+            .map(str::to_owned),
+    );
+    words.push(format!("{}/*", lib.display()));
+    words
+}
+
+fn free_ports<const N: usize>() -> [u16; N] {
+    // Held together, so that they differ.
+    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port())
+}
+
+/// An authority, and a certificate for `localhost`.
+fn make_certificates(dir: &Path) {
+    let script = r#"
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=test-ca -keyout ca.key -out ca.pem \
+  -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign
+openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -keyout server.key -out server.csr
+printf 'subjectAltName=DNS:localhost\nextendedKeyUsage=serverAuth\nbasicConstraints=CA:FALSE\n' > ext
+openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile ext -out server.pem
+cat server.key server.pem ca.pem > keystore.pem
+"#;
+    let output = Command::new("sh").args(["-ec", script]).current_dir(dir).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
