@@ -11,7 +11,9 @@
 //! - Whatever stands in the directory, the start goes on (P7). Damage costs the records whose own bytes it hit.
 //! - No payload is ever taken for a frame (P6), and a reader sees no sequence twice.
 //! - A failed write or sync gives the segment up; the batch is written once more, elsewhere. If that fails too, the
-//!   journal refuses at once and tries the disk again each second, by itself.
+//!   journal refuses at once, and tries the disk again by itself after 1 to 30 seconds.
+//! - A deleted segment acknowledges nothing, and nothing is made in a directory whose lock is not held any more.
+//! - A jump of the wall clock erases nothing.
 //!
 //! ```text
 //! append -> queue -> committer (thread) -> store -> segment files <- scan <- reader
@@ -30,9 +32,12 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 mod acknowledged;
+mod alarm;
+mod clock;
 mod committer;
 mod format;
 mod ledger;
+mod pending;
 mod reader;
 mod recovery;
 mod scan;
@@ -44,11 +49,16 @@ mod store;
 mod model;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trials;
 
 pub use reader::Reader;
 
 /// Most bytes of one record, head and body together: the format has 32 bits for each, memory has less.
 pub const MAX_RECORD_BYTES: u64 = 1 << 30;
+
+/// A disk call that takes longer than this makes the journal count as down.
+const DISK_PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 200 } else { 2000 });
 
 /// How long [`Journal::close`] waits for the disk.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
@@ -195,6 +205,10 @@ pub trait Observer: fmt::Debug + Send + Sync {
     fn error(&self, operation: Operation) {
         let _ = operation;
     }
+    /// So many records went, unread or not, because they were too old or too many ([`Keep::UntilOld`]).
+    fn dropped(&self, records: u64) {
+        let _ = records;
+    }
     /// So many bytes were found that are no record any more: at the start, or by a reader.
     fn damage(&self, bytes: u64) {
         let _ = bytes;
@@ -215,10 +229,13 @@ pub struct Stats {
     pub free_bytes: u64,
     /// When the oldest held record was written, to a second or so.
     pub oldest: Option<SystemTime>,
-    /// Whether appends are taken.
+    /// Whether appends are taken, and the disk answers: false also when `sync_pending` is above two seconds.
     pub up: bool,
-    /// When the committer last went round; at least each second, unless the disk hangs.
+    /// When the committer last went round: at least each second. Inside a disk call it is always now, because a restart
+    /// mends no disk: a hung one shows in `sync_pending` and `up`, and only a dead committer in `beat`.
     pub beat: Instant,
+    /// How long the committer has been in the disk call that it is in now.
+    pub sync_pending: Option<Duration>,
     /// Records that became durable since the start.
     pub appends: u64,
     /// Bytes found damaged since the start, torn ends of unfinished writes included: they cannot be told apart.
@@ -237,7 +254,7 @@ pub struct Journal {
 struct Open {
     shared: Arc<shared::Shared>,
     #[cfg(test)]
-    failing: Arc<std::sync::atomic::AtomicU32>,
+    faults: Arc<segment::Faults>,
 }
 
 impl Journal {
@@ -250,13 +267,13 @@ impl Journal {
         let store = recovery::open(options, observer)?;
         let shared = Arc::clone(store.shared());
         #[cfg(test)]
-        let failing = Arc::clone(&store.directory().failing);
+        let faults = Arc::clone(&store.directory().faults);
         let builder = std::thread::Builder::new().name("journal".into());
         builder.spawn(move || committer::run(store)).map_err(OpenError::Thread)?;
         let open = Open {
             shared,
             #[cfg(test)]
-            failing,
+            faults,
         };
         Ok(Journal { open: Arc::new(open) })
     }
@@ -296,14 +313,18 @@ impl Journal {
         let shared = &self.open.shared;
         let (health, open) = shared.health();
         let gauges = shared.gauges();
+        shared.pending.notice();
+        let sync_pending = shared.pending.age();
+        let answers = sync_pending.is_none_or(|age| age <= DISK_PATIENCE);
         let ledger = shared.ledger();
         Stats {
             records: ledger.count(),
             bytes: gauges.bytes,
             free_bytes: gauges.free_bytes,
             oldest: ledger.oldest().map(|micros| UNIX_EPOCH + Duration::from_micros(micros)),
-            up: open && health == shared::Health::Up,
-            beat: gauges.beat,
+            up: open && answers && health == shared::Health::Up,
+            beat: if sync_pending.is_some() { Instant::now() } else { gauges.beat },
+            sync_pending,
             appends: shared.appends(),
             damage_bytes: shared.damage(),
             in_memory: shared.in_memory,

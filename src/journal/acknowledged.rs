@@ -13,6 +13,8 @@ use super::{
 
 /// Name of the file.
 pub(super) const NAME: &str = "acknowledged";
+/// What a store is called while the disk works.
+pub(super) const STORE: &str = "fdatasync of the low-water mark";
 const MAGIC: u32 = u32::from_le_bytes(*b"ACK1");
 const SLOT: usize = 24;
 const SLOTS: [u64; 2] = [0, 4096];

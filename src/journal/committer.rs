@@ -12,13 +12,14 @@ use tokio::sync::oneshot;
 
 use super::{
     AppendError, Record,
+    alarm::Alarm,
     shared::{Answer, Health, Shared},
     store::Store,
 };
 
 /// Bytes of one batch; a larger record is a batch of its own.
 const BATCH_BYTES: u64 = 4 * 1024 * 1024;
-/// Between two beats; also between two tries of a disk that failed.
+/// Between two beats; a disk that failed is tried again after 1 to 30 of them.
 const BEAT: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 1000 });
 /// Between two looks for room: they are cheap, and acknowledgements make room at any time.
 const BEAT_WHEN_FULL: Duration = Duration::from_millis(if cfg!(test) { 5 } else { 100 });
@@ -27,8 +28,13 @@ const BEAT_WHEN_FULL: Duration = Duration::from_millis(if cfg!(test) { 5 } else 
 pub(super) fn run(store: Store) {
     // Dropped last, so that the lock is free when the end is told; also after a panic.
     let _end = End(Arc::clone(store.shared()));
-    let mut committer =
-        Committer { shared: Arc::clone(store.shared()), store, records: Vec::new(), answers: Vec::new() };
+    let mut committer = Committer {
+        shared: Arc::clone(store.shared()),
+        store,
+        alarm: Alarm::new(BEAT),
+        records: Vec::new(),
+        answers: Vec::new(),
+    };
     committer.work();
 }
 
@@ -43,12 +49,14 @@ impl Drop for End {
 struct Committer {
     shared: Arc<Shared>,
     store: Store,
+    alarm: Alarm,
     records: Vec<Record>,
     answers: Vec<oneshot::Sender<Answer>>,
 }
 
 impl Committer {
     fn work(&mut self) {
+        self.tell();
         let mut due = Instant::now() + self.pause();
         loop {
             let (first, closed) = self.shared.wait(due);
@@ -73,12 +81,18 @@ impl Committer {
     }
 
     fn tick(&mut self) {
-        let before = self.shared.health().0;
-        let now = self.store.tick();
-        self.shared.set_health(now);
-        if before != now {
-            tracing::warn!(?before, ?now, "journal: changed its state");
+        let may_try = self.alarm.may_try(Instant::now());
+        let health = self.store.tick(may_try);
+        if health == Health::Failed && may_try {
+            self.alarm.failed(Instant::now());
         }
+        self.shared.set_health(health);
+        self.tell();
+    }
+
+    fn tell(&mut self) {
+        let (health, refused) = (self.shared.health().0, self.shared.refused());
+        self.alarm.tell(health, &self.shared.directory, self.store.trouble(), refused, Instant::now());
     }
 
     /// Writes one batch; its first frame has `length` bytes.
@@ -104,9 +118,12 @@ impl Committer {
     }
 
     /// Appends fail at once from here on, until a beat finds the disk willing.
-    fn refuse(&self, error: AppendError) {
+    fn refuse(&mut self, error: AppendError) {
         let health = if error == AppendError::Full { Health::Full } else { Health::Failed };
-        tracing::error!(?health, "journal: takes no records for now");
+        if health == Health::Failed {
+            self.alarm.failed(Instant::now());
+        }
         self.shared.set_health(health);
+        self.tell();
     }
 }

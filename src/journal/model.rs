@@ -165,10 +165,10 @@ impl World {
         if !self.journal.stats().up {
             return;
         }
-        self.journal.open.failing.store(count, SeqCst);
+        self.journal.open.faults.syncs.store(count, SeqCst);
         let body = self.body(0);
         let answer = append(&self.journal, body.clone());
-        self.journal.open.failing.store(0, SeqCst);
+        self.journal.open.faults.syncs.store(0, SeqCst);
         if answer != Err(AppendError::Failed) {
             self.note(body, answer);
             return;

@@ -29,6 +29,9 @@ pub struct Reader {
     last: u64,
     /// First sequence of the segment that was opened last.
     passed: Option<u64>,
+    /// Segments were deleted before they were read: what lies behind this sequence may be gone.
+    deleted: Option<u64>,
+    missed: u64,
     current: Option<Current>,
     /// Place (segment, offset) and time of the first of several errors in a row.
     trouble: Option<(Id, u64, Instant)>,
@@ -96,7 +99,7 @@ impl Reader {
     }
 
     fn new(source: Source, last: u64) -> Reader {
-        Reader { source, last, passed: None, current: None, trouble: None }
+        Reader { source, last, passed: None, deleted: None, missed: 0, current: None, trouble: None }
     }
 
     /// The next entry; `None` when there is nothing more yet. Blocks for the time of a few reads, mostly from the page
@@ -124,6 +127,12 @@ impl Reader {
             }
         }
         Ok(None)
+    }
+
+    /// How many sequences were passed over since the last call because their segments were deleted before they were
+    /// read. Sequences that never stood for a record count too, so it may be a few too many after a crash.
+    pub fn missed(&mut self) -> u64 {
+        std::mem::take(&mut self.missed)
     }
 
     fn step(&mut self, limit: u64) -> io::Result<Step> {
@@ -159,8 +168,16 @@ impl Reader {
         };
         let skipped = std::mem::take(&mut current.skipped);
         self.source.lost(current.id.first, skipped, self.last, frame.sequence - 1);
+        self.count_missed(frame.sequence - 1);
         self.last = frame.sequence;
         Ok(step)
+    }
+
+    /// Everything from the last sequence to this one is passed over.
+    fn count_missed(&mut self, until: u64) {
+        if let Some(behind) = self.deleted.take() {
+            self.missed += until.saturating_sub(behind.max(self.last));
+        }
     }
 
     /// No good frame at this place: nothing yet, the end of the segment, or damage.
@@ -191,8 +208,21 @@ impl Reader {
     /// Goes to the next segment.
     fn advance(&mut self, limit: u64) -> io::Result<Step> {
         let following = match self.passed {
-            Some(passed) => self.source.following(passed)?,
-            None => self.source.holding(self.last + 1)?,
+            Some(passed) => {
+                // Gone from the list, it may have taken others with it.
+                if !self.source.lists(passed)? {
+                    self.deleted.get_or_insert(passed - 1);
+                }
+                self.source.following(passed)?
+            }
+            None => {
+                let oldest = self.source.holding(self.last + 1)?;
+                // A place that was asked for, and is not there any more.
+                if self.last > 0 && oldest.is_some_and(|id| id.first > self.last + 1) {
+                    self.deleted = Some(self.last);
+                }
+                oldest
+            }
         };
         if let Some(left) = &mut self.current {
             let skipped = std::mem::take(&mut left.skipped);
@@ -202,6 +232,7 @@ impl Reader {
             if let (Source::Journal(_), Some(passed)) = (&self.source, self.passed) {
                 // Durable once, and nowhere any more.
                 self.source.lost(passed, 0, self.last, limit);
+                self.count_missed(limit);
                 self.last = limit;
             }
             return Ok(Step::Wait);
@@ -215,6 +246,7 @@ impl Reader {
             Ok(opened) => opened,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 // Deleted under us: the one behind it is the oldest now.
+                self.deleted.get_or_insert(id.first - 1);
                 self.passed = Some(id.first);
                 self.current = None;
                 return Ok(());
@@ -272,6 +304,11 @@ impl Source {
             // counts as lost.
             Source::Journal(shared) => Ok(shared.segments()),
         }
+    }
+
+    /// Whether the segment that begins with `first` is still there.
+    fn lists(&self, first: u64) -> io::Result<bool> {
+        Ok(self.segments()?.iter().any(|id| id.first == first))
     }
 
     /// The segment behind the one that begins with `first`.

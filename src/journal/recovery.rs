@@ -8,6 +8,7 @@ use std::{
     collections::VecDeque,
     fs::{File, TryLockError},
     io::{self, Write as _},
+    path::Path,
     sync::Arc,
 };
 
@@ -19,17 +20,16 @@ use super::{
     scan::{Resync, Scanner},
     segment::{self, Directory, Id},
     shared::{Health, Shared},
-    store::{Found, Segment, Store},
+    store::{Found, LOCK, Segment, Store},
     unix_micros,
 };
-
-const LOCK: &str = "lock";
 
 /// What one segment holds.
 #[derive(Debug)]
 struct Survey {
     records: u64,
     last: u64,
+    oldest: u64,
     newest: u64,
     /// Behind the last good frame, in bytes from the start of the file.
     end: u64,
@@ -58,11 +58,11 @@ pub(super) fn open(options: Options, observer: Arc<dyn Observer>) -> Result<Stor
     }
 
     let finds = read_all(&directory, &ids, &options, acknowledged.low_water());
-    let shared = Arc::new(Shared::new(&options, observer, finds.ledger, finds.next, directory.in_memory()));
+    let shared = Arc::new(Shared::new(&options, observer, finds.ledger, finds.next, &directory));
     shared.damaged(finds.damage);
     let found = Found { directory, lock, acknowledged, closed: finds.closed, next: finds.next, ceiling: finds.ceiling };
     let mut store = Store::new(options, shared, found);
-    let mut health = store.tick();
+    let mut health = store.tick(true);
     for (id, end) in finds.cuts {
         if let Err(error) = store.directory().cut(id, end) {
             tracing::warn!(segment = id.first, %error, "journal: a tail is not cut");
@@ -72,7 +72,7 @@ pub(super) fn open(options: Options, observer: Arc<dyn Observer>) -> Result<Stor
         store.remove(id);
     }
     if health == Health::Full {
-        health = store.tick();
+        health = store.tick(true);
     }
     store.shared().set_health(health);
     Ok(store)
@@ -136,7 +136,7 @@ impl Finds {
             self.cuts.push((id, found.end));
         }
         let size = if cut { found.end } else { found.size };
-        self.closed.push_back(Segment { id, size, last, newest: found.newest });
+        self.closed.push_back(Segment { id, size, last, oldest: found.oldest, newest: found.newest });
     }
 
     /// A file that does not open may open at the next start: it is neither dropped, nor may the low-water mark pass
@@ -185,15 +185,19 @@ fn refuse_newer(directory: &Directory, ids: &[Id]) -> Result<(), OpenError> {
 }
 
 fn survey(directory: &Directory, id: Id, bound: u64, ledger: &mut Ledger) -> io::Result<Survey> {
+    let path = id.path(&directory.path);
     let (file, header) = segment::open(&directory.path, id)?;
     let size = file.metadata()?.len();
     let (marker, mut damage) = match header {
         Header::Valid { marker } => (marker, 0),
-        Header::Newer(_) | Header::Damaged => (id.marker, HEADER as u64),
+        Header::Newer(_) | Header::Damaged => {
+            tracing::error!(segment = %path.display(), "journal: a damaged header, its file's name is used");
+            (id.marker, HEADER as u64)
+        }
     };
     let mut scanner = Scanner::new(file, marker);
     scanner.tolerate();
-    let (mut records, mut last, mut newest) = (0, 0, 0);
+    let (mut records, mut last, mut oldest, mut newest) = (0, id.first - 1, u64::MAX, 0);
     let mut end = scanner.position();
     let mut skipped = 0;
     loop {
@@ -202,16 +206,18 @@ fn survey(directory: &Directory, id: Id, bound: u64, ledger: &mut Ledger) -> io:
             Some(frame) if frame.sequence >= bound => break,
             Some(frame) => {
                 ledger.insert(frame.sequence, frame.recorded);
+                tell_gap(&path, std::mem::take(&mut skipped), last, frame.sequence, &mut damage);
                 records += 1;
                 last = frame.sequence;
+                oldest = oldest.min(frame.recorded);
                 newest = newest.max(frame.recorded);
-                damage += std::mem::take(&mut skipped);
                 scanner.skip(frame);
                 end = scanner.position();
             }
             None => match scanner.resync()? {
                 Resync::Found { skipped: more } => skipped += more,
                 Resync::Nothing { garbage } => {
+                    tell_end(&path, garbage, last, bound);
                     damage += garbage;
                     break;
                 }
@@ -223,9 +229,28 @@ fn survey(directory: &Directory, id: Id, bound: u64, ledger: &mut Ledger) -> io:
         // Only for a file that could not be read: it ages from now on.
         newest = unix_micros();
     }
-    if damage > 0 {
-        let segment = id.first;
-        tracing::warn!(segment, damage, unreadable, "journal: damaged bytes, or the torn end of an unfinished write");
+    if unreadable {
+        tracing::error!(segment = %path.display(), "journal: the disk refuses blocks of a segment, it is kept whole");
     }
-    Ok(Survey { records, last, newest, end, size, damage, unreadable })
+    Ok(Survey { records, last, oldest: oldest.min(newest), newest, end, size, damage, unreadable })
+}
+
+/// Good frames follow: these bytes were good once.
+fn tell_gap(path: &Path, skipped: u64, last: u64, next: u64, damage: &mut u64) {
+    *damage += skipped;
+    if skipped > 0 {
+        let (segment, first, last) = (path.display(), last + 1, next - 1);
+        tracing::error!(%segment, bytes = skipped, first, last, "journal: damage, the records first to last are lost");
+    }
+}
+
+/// Nothing good follows. An unfinished write leaves that at the end of the last segment, and acknowledged nothing.
+fn tell_end(path: &Path, garbage: u64, last: u64, bound: u64) {
+    let (segment, first) = (path.display(), last + 1);
+    if garbage > 0 && bound != u64::MAX && first < bound {
+        let last = bound - 1;
+        tracing::error!(%segment, bytes = garbage, first, last, "journal: damage, the records first to last are lost");
+    } else if garbage > 0 {
+        tracing::info!(%segment, bytes = garbage, first, "journal: the torn end of an unfinished write");
+    }
 }

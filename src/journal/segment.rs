@@ -10,8 +10,9 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io,
-    os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use rustix::{
@@ -19,7 +20,10 @@ use rustix::{
     io::Errno,
 };
 
-use super::format::{HEADER, Header, Marker};
+use super::{
+    format::{HEADER, Header, Marker},
+    pending::Pending,
+};
 
 const SUFFIX: &str = ".journal";
 const TEMPORARY: &str = ".tmp";
@@ -111,12 +115,26 @@ impl From<io::Error> for CreateError {
 /// A journal's directory, open.
 #[derive(Debug)]
 pub(super) struct Directory {
-    /// Where it is.
+    /// Where it is, absolute: messages must name one place, whoever reads them.
     pub(super) path: PathBuf,
     handle: File,
-    /// Tests only: how many of the next data syncs fail.
+    /// The disk call that runs now.
+    pub(super) pending: Arc<Pending>,
+    /// Tests only.
     #[cfg(test)]
-    pub(super) failing: std::sync::Arc<std::sync::atomic::AtomicU32>,
+    pub(super) faults: Arc<Faults>,
+}
+
+/// What tests do to a journal's disk and clock.
+#[cfg(test)]
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    /// How many of the next data syncs fail.
+    pub(super) syncs: std::sync::atomic::AtomicU32,
+    /// How long each data sync takes at least, in milliseconds.
+    pub(super) slow: std::sync::atomic::AtomicU64,
+    /// How far the wall clock is ahead, in microseconds.
+    pub(super) ahead: std::sync::atomic::AtomicU64,
 }
 
 impl Directory {
@@ -133,11 +151,13 @@ impl Directory {
             File::open(parent)?.sync_all()?;
         }
         let handle = File::open(path)?;
+        let path = std::path::absolute(path)?;
         Ok(Directory {
-            path: path.to_owned(),
+            pending: Arc::new(Pending::new(path.clone())),
+            path,
             handle,
             #[cfg(test)]
-            failing: std::sync::Arc::default(),
+            faults: Arc::default(),
         })
     }
 
@@ -149,11 +169,21 @@ impl Directory {
         OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(self.path.join(name))
     }
 
+    /// The wall clock, in Unix microseconds; tests set it.
+    #[cfg_attr(not(test), expect(clippy::unused_self, reason = "tests keep their clock here"))]
+    pub(super) fn wall(&self) -> u64 {
+        #[cfg(test)]
+        return super::unix_micros() + self.faults.ahead.load(std::sync::atomic::Ordering::SeqCst);
+        #[cfg(not(test))]
+        super::unix_micros()
+    }
+
     /// Bytes that this process may still fill.
     ///
     /// # Errors
     /// The file system does not answer.
     pub(super) fn free_bytes(&self) -> io::Result<u64> {
+        let _call = self.pending.enter("statvfs", None);
         let answer = fstatvfs(&self.handle)?;
         Ok(answer.f_bavail.saturating_mul(answer.f_frsize))
     }
@@ -168,15 +198,46 @@ impl Directory {
     ///
     /// # Errors
     /// They may not be durable. A second try on the same file would tell nothing: the kernel forgets the lost pages.
-    pub(super) fn sync_data(&self, file: &File) -> io::Result<()> {
+    pub(super) fn sync_data(&self, id: Id, file: &File) -> io::Result<()> {
+        let _call = self.pending.enter("fdatasync", Some(id));
         #[cfg(test)]
         {
             use std::sync::atomic::Ordering::SeqCst;
-            if self.failing.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {
+            std::thread::sleep(std::time::Duration::from_millis(self.faults.slow.load(SeqCst)));
+            if self.faults.syncs.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {
                 return Err(io::Error::from_raw_os_error(5));
             }
         }
         file.sync_data()
+    }
+
+    /// Writes into a segment.
+    ///
+    /// # Errors
+    /// The disk refused.
+    pub(super) fn write(&self, id: Id, file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+        let _call = self.pending.enter("write", Some(id));
+        file.write_all_at(bytes, at)
+    }
+
+    /// The first of the directory and its lock file that is not the one that was opened: another process may have it
+    /// by now.
+    pub(super) fn displaced(&self, lock: &File, name: &str) -> Option<PathBuf> {
+        let _call = self.pending.enter("stat", None);
+        let lock_path = self.path.join(name);
+        if !is_at(&self.handle, &self.path) {
+            Some(self.path.clone())
+        } else if !is_at(lock, &lock_path) {
+            Some(lock_path)
+        } else {
+            None
+        }
+    }
+
+    /// Whether the path of a segment still leads to this open file.
+    pub(super) fn holds(&self, id: Id, file: &File) -> bool {
+        let _call = self.pending.enter("stat", Some(id));
+        is_at(file, &id.path(&self.path))
     }
 
     /// Makes names durable: files made, renamed and removed.
@@ -193,6 +254,7 @@ impl Directory {
     /// No room, or the disk refused. Nothing is left behind.
     pub(super) fn create(&self, first: u64, size: u64) -> Result<(Id, File), CreateError> {
         let id = Id { first, marker: Marker::random() };
+        let _call = self.pending.enter("creation", Some(id));
         let temporary = id.named(&self.path, TEMPORARY);
         let made = self.write_new(&temporary, id, size).and_then(|file| {
             fs::rename(&temporary, id.path(&self.path))?;
@@ -232,6 +294,7 @@ impl Directory {
     /// # Errors
     /// It is still there.
     pub(super) fn remove(&self, id: Id) -> io::Result<()> {
+        let _call = self.pending.enter("deletion", Some(id));
         match fs::remove_file(id.path(&self.path)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
@@ -252,6 +315,18 @@ impl Directory {
         }
         Ok(())
     }
+}
+
+/// Whether a file has a name left.
+pub(super) fn is_linked(file: &File) -> bool {
+    // A file system that does not tell is no proof of a deletion.
+    file.metadata().map_or(true, |data| data.nlink() > 0)
+}
+
+/// Whether a path leads to this open file.
+fn is_at(file: &File, path: &Path) -> bool {
+    let (Ok(ours), Ok(theirs)) = (file.metadata(), fs::metadata(path)) else { return false };
+    (ours.dev(), ours.ino(), true) == (theirs.dev(), theirs.ino(), ours.nlink() > 0)
 }
 
 /// What the header of a segment says, and the open file.

@@ -15,7 +15,13 @@ use std::{
 
 use tokio::sync::{oneshot, watch};
 
-use super::{AppendError, Keep, Observer, Options, Record, format::frame_length, ledger::Ledger, segment::Id};
+use super::{
+    AppendError, Keep, Observer, Options, Record,
+    format::frame_length,
+    ledger::Ledger,
+    pending::Pending,
+    segment::{Directory, Id},
+};
 
 /// The answer to one append.
 pub(super) type Answer = Result<u64, AppendError>;
@@ -85,6 +91,8 @@ pub(super) struct Shared {
     pub(super) observer: Arc<dyn Observer>,
     /// The highest sequence that is durable.
     pub(super) durable: watch::Sender<u64>,
+    /// The disk call that the committer is in.
+    pub(super) pending: Arc<Pending>,
     ledger: Mutex<Ledger>,
     segments: Mutex<Vec<Id>>,
     gauges: Mutex<Gauges>,
@@ -94,6 +102,7 @@ pub(super) struct Shared {
     largest: u64,
     damage: AtomicU64,
     appends: AtomicU64,
+    refused: AtomicU64,
 }
 
 impl Shared {
@@ -103,14 +112,15 @@ impl Shared {
         observer: Arc<dyn Observer>,
         ledger: Ledger,
         session: u64,
-        memory: bool,
+        directory: &Directory,
     ) -> Shared {
         Shared {
-            directory: options.directory.clone(),
+            directory: directory.path.clone(),
             keep: options.keep,
             session,
-            in_memory: memory,
+            in_memory: directory.in_memory(),
             observer,
+            pending: Arc::clone(&directory.pending),
             durable: watch::Sender::new(ledger.highest()),
             ledger: Mutex::new(ledger),
             segments: Mutex::default(),
@@ -121,6 +131,7 @@ impl Shared {
             largest: options.max_size.min(super::MAX_RECORD_BYTES),
             damage: AtomicU64::new(0),
             appends: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
         }
     }
 
@@ -129,12 +140,14 @@ impl Shared {
         if frame_length(&record) + super::format::HEADER as u64 > self.largest {
             return Err(AppendError::TooLarge);
         }
+        self.pending.notice();
         let (answer, receiver) = oneshot::channel();
         let mut queue = held(&self.queue);
         if queue.closed {
             return Err(AppendError::Closed);
         }
         if let Some(refusal) = queue.health.refusal() {
+            self.refused.fetch_add(1, Ordering::Relaxed);
             return Err(refusal);
         }
         if queue.waiting.len() >= self.depth {
@@ -181,6 +194,7 @@ impl Shared {
         queue.health = health;
         if let Some(refusal) = health.refusal() {
             for Waiting { answer, .. } in queue.waiting.drain(..) {
+                self.refused.fetch_add(1, Ordering::Relaxed);
                 answer.send(Err(refusal)).ok();
             }
         }
@@ -253,6 +267,11 @@ impl Shared {
     /// Records that became durable since the start.
     pub(super) fn appends(&self) -> u64 {
         self.appends.load(Ordering::Relaxed)
+    }
+
+    /// Appends refused since the start because the journal was full or failed.
+    pub(super) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// Bytes were found that are no record any more.

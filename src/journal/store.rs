@@ -3,16 +3,25 @@
 //! In: batches of records, one at a time, from one thread. Out: durable frames. It never acknowledges what is not
 //! synced, and never writes to a segment again whose sync failed.
 
-use std::{collections::VecDeque, fs::File, io, os::unix::fs::FileExt as _, sync::Arc, time::Instant};
+use std::{collections::VecDeque, fs::File, io, sync::Arc, time::Instant};
 
 use super::{
     AppendError, Keep, Operation, Options, Record,
-    acknowledged::Acknowledged,
+    acknowledged::{self, Acknowledged},
+    alarm::Trouble,
+    clock::Clock,
     format::{HEADER, encode_frame, frame_length},
-    segment::{CreateError, Directory, Id},
+    segment::{self, CreateError, Directory, Id},
     shared::{Health, Shared},
     unix_micros,
 };
+
+mod retention;
+
+/// The file that holds the directory for this process.
+pub(super) const LOCK: &str = "lock";
+/// What is written to a segment, before anything else, to see whether a disk that failed is willing again.
+const PROBE: [u8; 4096] = [0; 4096];
 
 /// The batch buffer is given back above this, in bytes.
 const KEPT_BUFFER: usize = 4 * 1024 * 1024;
@@ -28,6 +37,8 @@ pub(super) struct Segment {
     pub(super) size: u64,
     /// The highest sequence in it.
     pub(super) last: u64,
+    /// When its oldest record was recorded, in Unix microseconds; 0 when unknown.
+    pub(super) oldest: u64,
     /// When its newest record was recorded, in Unix microseconds.
     pub(super) newest: u64,
 }
@@ -64,8 +75,13 @@ pub(super) struct Store {
     next: u64,
     ceiling: u64,
     buffer: Vec<u8>,
+    clock: Clock,
+    /// Why the last try to begin a segment, or to write, failed.
+    trouble: Option<Trouble>,
+    /// The disk failed, and has not written and synced anything since.
+    suspect: bool,
     /// Released when everything else is done with.
-    _lock: File,
+    lock: File,
 }
 
 /// What the start found.
@@ -91,6 +107,10 @@ impl Store {
         // A journal of one segment could neither drop nor take anything.
         options.segment_size = options.segment_size.min(options.max_size / 2).max(LEAST_SEGMENT);
         let Found { directory, lock, acknowledged, closed, next, ceiling } = found;
+        let newest = closed.iter().map(|segment| segment.newest).max();
+        let doubtful = options.keep == Keep::UntilOld
+            && newest.is_some_and(|newest| retention::is_old(&options, unix_micros(), newest));
+        let clock = Clock::new(unix_micros(), Instant::now(), doubtful);
         let store = Store {
             options,
             directory,
@@ -101,7 +121,10 @@ impl Store {
             next,
             ceiling,
             buffer: Vec::new(),
-            _lock: lock,
+            clock,
+            trouble: None,
+            suspect: false,
+            lock,
         };
         store.publish();
         store
@@ -115,6 +138,11 @@ impl Store {
     /// The directory.
     pub(super) fn directory(&self) -> &Directory {
         &self.directory
+    }
+
+    /// Why no record is taken, when none is.
+    pub(super) fn trouble(&self) -> Option<&Trouble> {
+        self.trouble.as_ref()
     }
 
     /// Bytes that the active segment still takes; 0 without one.
@@ -131,7 +159,9 @@ impl Store {
         let first = self.next;
         self.next += batch.len() as u64;
         if let Err(error) = self.write(batch, first) {
-            tracing::error!(%error, "journal: a write failed, the records go to a new segment");
+            let segment = self.active.as_ref().map(|active| active.id.path(&self.directory.path));
+            let segment = segment.unwrap_or_default();
+            tracing::error!(segment = %segment.display(), %error, "journal: a write failed, the records go to a new segment");
             self.rewrite(batch, first)?;
         }
         let last = self.next - 1;
@@ -148,17 +178,21 @@ impl Store {
 
     fn write(&mut self, batch: &[Record], first: u64) -> io::Result<()> {
         let Some(active) = &mut self.active else { return Err(io::ErrorKind::NotFound.into()) };
-        let now = unix_micros();
+        let now = self.directory.wall();
         self.buffer.clear();
         for (sequence, record) in (first..).zip(batch) {
             encode_frame(&mut self.buffer, active.id.marker, sequence, now, record);
         }
         let observer = &self.shared.observer;
-        let written = active.file.write_all_at(&self.buffer, active.end);
+        let written = self.directory.write(active.id, &active.file, &self.buffer, active.end);
         written.inspect_err(|_| observer.error(Operation::Append))?;
         let started = Instant::now();
-        self.directory.sync_data(&active.file).inspect_err(|_| observer.error(Operation::Fsync))?;
+        self.directory.sync_data(active.id, &active.file).inspect_err(|_| observer.error(Operation::Fsync))?;
         observer.fsynced(started.elapsed());
+        if !segment::is_linked(&active.file) {
+            observer.error(Operation::Append);
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the segment was deleted under us"));
+        }
         if active.is_empty() {
             active.oldest = now;
         }
@@ -180,11 +214,7 @@ impl Store {
         }
         let length = batch.iter().map(frame_length).sum();
         self.begin(first, length)?;
-        self.write(batch, first).map_err(|error| {
-            tracing::error!(%error, "journal: the new segment failed too");
-            self.give_up();
-            AppendError::Failed
-        })
+        self.write(batch, first).map_err(|error| self.failed("write", error))
     }
 
     /// Ends the active segment and begins another with room for a frame of `needed` bytes.
@@ -203,19 +233,33 @@ impl Store {
     /// whether its first sequence is free for another segment.
     fn give_up(&mut self) -> bool {
         let Some(active) = self.active.take() else { return true };
+        if self.displaced() {
+            // Nothing is touched there; the process may still have readers of what is deleted.
+            self.retire(&active, 0);
+            return true;
+        }
         if active.is_empty() {
             let removed = self.remove(active.id);
             self.publish();
             return removed;
         }
         // A tail that cannot be cut is skipped by every reader.
-        let size = if active.file.set_len(active.end).is_ok() { active.end } else { active.size };
-        self.closed.push_back(Segment { id: active.id, size, last: active.last, newest: active.newest });
-        self.publish();
+        let cut = active.file.set_len(active.end).is_ok();
+        let size = if !segment::is_linked(&active.file) {
+            0
+        } else if cut {
+            active.end
+        } else {
+            active.size
+        };
+        self.retire(&active, size);
         true
     }
 
     fn begin(&mut self, first: u64, needed: u64) -> Result<(), AppendError> {
+        if self.displaced() {
+            return Err(AppendError::Failed);
+        }
         let size = self.options.segment_size.max(HEADER as u64 + needed);
         self.make_room(size)?;
         match self.directory.create(first, size) {
@@ -223,93 +267,98 @@ impl Store {
                 let (end, last) = (HEADER as u64, first);
                 self.active = Some(Active { id, file, size, end, last, oldest: 0, newest: 0 });
                 self.publish();
+                self.probe()
+            }
+            Err(CreateError::Full) => {
+                let free = self.directory.free_bytes().unwrap_or(0);
+                self.trouble = Some(Trouble::Space { free, coming: size, reserve: self.options.reserve });
+                Err(AppendError::Full)
+            }
+            Err(CreateError::Io(error)) => {
+                self.shared.observer.error(Operation::Append);
+                Err(self.failed("creation", error))
+            }
+        }
+    }
+
+    /// After a failure, writes and syncs as a commit does: a disk that makes files may still refuse every sync. The
+    /// zeros read as the clean tail that they overwrite.
+    fn probe(&mut self) -> Result<(), AppendError> {
+        let Some(active) = self.active.as_ref().filter(|_| self.suspect) else {
+            self.trouble = None;
+            return Ok(());
+        };
+        let length = PROBE.len().min((active.size - active.end) as usize);
+        let written = self.directory.write(active.id, &active.file, &PROBE[..length], active.end);
+        let synced = written.and_then(|()| self.directory.sync_data(active.id, &active.file));
+        match synced {
+            Ok(()) => {
+                (self.suspect, self.trouble) = (false, None);
                 Ok(())
             }
-            Err(CreateError::Full) => Err(AppendError::Full),
-            Err(CreateError::Io(error)) => {
-                tracing::error!(%error, "journal: no new segment");
-                self.shared.observer.error(Operation::Append);
-                Err(AppendError::Failed)
+            Err(error) => {
+                self.shared.observer.error(Operation::Fsync);
+                Err(self.failed("probe", error))
             }
         }
     }
 
-    /// Sees to it that a segment of `size` bytes may be made.
-    fn make_room(&mut self, size: u64) -> Result<(), AppendError> {
-        self.drop_done(size);
-        let total = self.total();
-        if self.options.keep == Keep::UntilAcknowledged && total > 0 && total + size > self.options.max_size {
-            return Err(AppendError::Full);
+    /// The disk failed: the active segment, if there is one, is given up.
+    fn failed(&mut self, call: &'static str, error: io::Error) -> AppendError {
+        let active = self.active.as_ref().map(|active| active.id.path(&self.directory.path));
+        let path = active.unwrap_or_else(|| self.directory.path.clone());
+        self.suspect = true;
+        self.trouble = Some(Trouble::Disk { call, path, error });
+        if !self.give_up() {
+            self.next += 1;
         }
-        let free = self.directory.free_bytes().map_err(|error| {
-            tracing::error!(%error, "journal: the file system does not tell its free space");
-            AppendError::Failed
-        })?;
-        self.shared.set_free_bytes(free);
-        if free < self.options.reserve.saturating_add(size) { Err(AppendError::Full) } else { Ok(()) }
+        AppendError::Failed
     }
 
-    /// Removes segments, oldest first, whose records are done with; `coming` bytes are about to be added.
-    fn drop_done(&mut self, coming: u64) {
-        let before = self.closed.len();
-        while let Some(oldest) = self.closed.front()
-            && self.is_done(oldest, coming)
-            && let Some(segment) = self.closed.pop_front()
-        {
-            // Readers must not look for it any more, and the ledger must not wait for it.
-            self.publish();
-            if !self.remove(segment.id) {
-                self.closed.push_front(segment);
-                break;
-            }
-            self.shared.ledger().remove(0, segment.last);
+    /// Whether the directory or its lock is gone or replaced. Then nothing may be made there: another process may have
+    /// it.
+    fn displaced(&mut self) -> bool {
+        let Some(path) = self.directory.displaced(&self.lock, LOCK) else { return false };
+        if !matches!(self.trouble, Some(Trouble::Displaced(_))) {
+            self.shared.observer.error(Operation::Append);
         }
-        if before != self.closed.len() {
-            tracing::debug!(segments = before - self.closed.len(), "journal: segments dropped");
+        self.suspect = true;
+        self.trouble = Some(Trouble::Displaced(path));
+        true
+    }
+
+    /// The active segment is one of the others now.
+    fn retire(&mut self, active: &Active, size: u64) {
+        if !active.is_empty() {
+            let &Active { id, last, oldest, newest, .. } = active;
+            self.closed.push_back(Segment { id, size, last, oldest, newest });
         }
         self.publish();
     }
 
-    fn is_done(&self, segment: &Segment, coming: u64) -> bool {
-        match self.options.keep {
-            Keep::UntilAcknowledged => segment.last <= self.shared.ledger().low_water(),
-            Keep::UntilOld => self.total() + coming > self.options.max_size || self.options.is_old(segment.newest),
-        }
-    }
-
-    fn total(&self) -> u64 {
-        self.closed.iter().map(|segment| segment.size).sum::<u64>() + self.active.as_ref().map_or(0, |a| a.size)
-    }
-
-    /// Tells the readers which segments there are.
-    fn publish(&self) {
-        let ids = self.closed.iter().map(|segment| segment.id).chain(self.active.as_ref().map(|active| active.id));
-        self.shared.set_segments(ids.collect(), self.total());
-    }
-
-    /// Removes a segment's file; tells whether it is gone.
-    pub(super) fn remove(&self, id: Id) -> bool {
-        let removed = self.directory.remove(id);
-        removed
-            .inspect_err(|error| {
-                tracing::error!(segment = id.first, %error, "journal: a segment cannot be deleted");
-                self.shared.observer.error(Operation::Delete);
-            })
-            .is_ok()
-    }
-
     /// What is due without an append: the low-water mark, retention, free space, and a new try where there is no
-    /// segment to write to.
-    pub(super) fn tick(&mut self) -> Health {
+    /// segment to write to, if it is time for one.
+    pub(super) fn tick(&mut self, may_try: bool) -> Health {
+        if self.displaced() {
+            self.give_up();
+            return Health::Failed;
+        }
         self.store_low_water();
-        self.drop_done(0);
+        let now = self.clock.now(self.directory.wall(), Instant::now());
+        self.drop_done(0, now);
         if let Ok(free) = self.directory.free_bytes() {
             self.shared.set_free_bytes(free);
         }
-        let active_is_old = self.options.keep == Keep::UntilOld
-            && self.active.as_ref().is_some_and(|active| !active.is_empty() && self.options.is_old(active.oldest));
-        if self.active.is_some() && !active_is_old {
-            return Health::Up;
+        if let Some(active) = &self.active {
+            if !self.directory.holds(active.id, &active.file) {
+                let segment = active.id.path(&self.directory.path);
+                tracing::error!(segment = %segment.display(), "journal: a segment was deleted or replaced under us");
+                self.shared.observer.error(Operation::Append);
+            } else if active.is_empty() || !self.is_past(active.oldest, now) {
+                return Health::Up;
+            }
+        } else if !may_try {
+            return self.trouble.as_ref().map_or(Health::Failed, Trouble::health);
         }
         match self.roll(0) {
             Ok(()) => Health::Up,
@@ -321,6 +370,7 @@ impl Store {
     fn store_low_water(&mut self) {
         if self.options.keep == Keep::UntilAcknowledged {
             let low_water = self.shared.ledger().low_water().min(self.ceiling);
+            let _call = self.directory.pending.enter(acknowledged::STORE, None);
             if let Err(error) = self.acknowledged.store(low_water) {
                 // The next beat tries again; until then a restart would publish some records twice.
                 tracing::warn!(%error, "journal: the low-water mark is not stored");
@@ -337,12 +387,5 @@ impl Store {
                 tracing::warn!(%error, "journal: the last segment is not cut");
             }
         }
-    }
-}
-
-impl Options {
-    /// Whether a record of this time, in Unix microseconds, is past the maximum age.
-    fn is_old(&self, recorded: u64) -> bool {
-        self.max_age.is_some_and(|age| u128::from(unix_micros().saturating_sub(recorded)) > age.as_micros())
     }
 }

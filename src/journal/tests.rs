@@ -505,7 +505,7 @@ fn a_failed_sync_moves_the_batch_to_a_new_segment() {
             append(&journal, body.clone()).unwrap();
         }
         let poisoned = segments(outer.path())[0].clone();
-        journal.open.failing.store(1, SeqCst);
+        journal.open.faults.syncs.store(1, SeqCst);
         assert_eq!(append(&journal, written[before].clone()), Ok(before as u64 + 1), "the sequences stay");
         assert_eq!(append(&journal, written[before + 1].clone()), Ok(before as u64 + 2));
         assert_eq!(*counts.errors.lock().unwrap(), [Operation::Fsync]);
@@ -556,7 +556,7 @@ fn two_failed_syncs_refuse_until_the_disk_is_willing_again() {
     let outer = tempfile::tempdir().unwrap();
     let journal = open(&spool(outer.path()));
     append(&journal, "kept").unwrap();
-    journal.open.failing.store(2, SeqCst);
+    journal.open.faults.syncs.store(2, SeqCst);
     assert_eq!(append(&journal, "lost"), Err(AppendError::Failed));
     assert_eq!(append(&journal, "lost"), Err(AppendError::Failed), "at once");
     assert!(!journal.stats().up);
