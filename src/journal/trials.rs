@@ -256,3 +256,31 @@ fn a_full_journal_counts_what_it_refuses() {
     }
     assert_eq!(journal.open.shared.refused(), 3);
 }
+
+/// What a start on this directory logs, from its own thread.
+fn start_log(directory: &Path) -> String {
+    let mut lines = tempfile::tempfile().unwrap();
+    let writer = Arc::new(lines.try_clone().unwrap());
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(writer).finish();
+    tracing::subscriber::with_default(subscriber, || drop(open(&options(directory))));
+    io::Seek::rewind(&mut lines).unwrap();
+    io::read_to_string(lines).unwrap()
+}
+
+#[test]
+fn damage_that_cost_records_is_an_error_and_a_torn_end_is_not() {
+    let outer = tempfile::tempdir().unwrap();
+    let journal = open(&options(outer.path()));
+    fill(&journal, 3);
+    journal.close();
+    let path = &segments(outer.path())[0];
+    let mut bytes = fs::read(path).unwrap();
+    let frame = (bytes.len() - format::HEADER) / 3;
+    bytes[format::HEADER + frame + 20] ^= 1;
+    bytes.extend(b"torn");
+    fs::write(path, bytes).unwrap();
+    let log = start_log(outer.path());
+    assert!(log.lines().any(|line| line.contains("ERROR") && line.contains("first=2 last=2")), "{log}");
+    assert!(log.lines().any(|line| line.contains("INFO") && line.contains("torn end")), "{log}");
+    assert!(log.contains(&*path.to_string_lossy()), "{log}");
+}

@@ -1,4 +1,7 @@
 //! What goes, and whether there is room for more.
+//!
+//! In: the segments, the acknowledgements, and a time that is believed or none. Out: fewer segments, and a line for each
+//! that went. It never touches the segment that is written.
 
 use std::time::{Duration, UNIX_EPOCH};
 
