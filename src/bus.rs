@@ -1,5 +1,7 @@
 //! The bus: where a message becomes durable. A closed set, so that no caller knows which one it is.
 
+pub mod nats;
+
 use std::{future::Future, pin::Pin};
 
 use crate::{
@@ -12,6 +14,8 @@ use crate::{
 pub enum Bus {
     /// The embedded bus: the journal itself.
     Journal(Journal),
+    /// A JetStream stream.
+    Nats(nats::Nats),
 }
 
 /// How a message became durable.
@@ -62,6 +66,15 @@ impl Bus {
                 let durable = journal.append(Record { head: message.attributes.into_encoded(), body: message.body });
                 Box::pin(async move { durable.await.map(|_sequence| Ack::Stored).map_err(PublishError::from) })
             }
+            Bus::Nats(nats) => nats.publish(message),
+        }
+    }
+
+    /// Whether the bus could take a message now.
+    pub fn up(&self) -> bool {
+        match self {
+            Bus::Journal(journal) => journal.stats().up,
+            Bus::Nats(nats) => nats.up(),
         }
     }
 
@@ -69,6 +82,7 @@ impl Bus {
     pub fn close(&self) {
         match self {
             Bus::Journal(journal) => journal.close(),
+            Bus::Nats(nats) => nats.close(),
         }
     }
 }

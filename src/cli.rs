@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::{
-    commands::{check, serve, tail, trigger},
+    commands::{check, provision, serve, tail, trigger},
     config::{Config, Loaded},
 };
 
@@ -70,6 +70,16 @@ enum Command {
     #[command(verbatim_doc_comment)]
     Tail(tail::Options),
 
+    /// Make the JetStream stream that the gateway publishes to, or bring it to the configured settings
+    ///
+    /// It deletes nothing. Subjects that the stream takes already stay.
+    ///
+    /// Examples:
+    ///   hookbus provision --print
+    ///   hookbus provision --check
+    #[command(verbatim_doc_comment)]
+    Provision(provision::Options),
+
     /// Print a completion script for your shell
     ///
     /// Example: `hookbus completions bash > /etc/bash_completion.d/hookbus`
@@ -118,6 +128,7 @@ fn run(cli: &Cli, loaded: &Loaded) -> Result<(), Failure> {
         Command::Serve => serve::run(loaded),
         Command::Check => check::run(&cli.global.config, loaded),
         Command::Trigger(options) => trigger::run(options, &loaded.config),
+        Command::Provision(options) => provision::run(options, &loaded.config),
         Command::Tail(options) => tail::run(options, &loaded.config),
         Command::Completions { .. } => Ok(()),
     }

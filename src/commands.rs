@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub mod check;
+pub mod provision;
 pub mod serve;
 pub mod tail;
 pub mod trigger;

@@ -16,8 +16,8 @@ use tokio::{
 
 use crate::{
     body::Budget,
-    bus::Bus,
-    config::{Config, Finding},
+    bus::{Bus, nats},
+    config::{BusKind, Config, Finding, UnknownTypes},
     delivery::Delivery,
     endpoint::Endpoints,
     envelope::Stamp,
@@ -51,6 +51,9 @@ pub enum StartError {
     /// The journal cannot be opened.
     #[error("journal: {0}")]
     Journal(#[from] journal::OpenError),
+    /// The bus cannot be used as it is configured.
+    #[error("bus.nats: {0}")]
+    Nats(#[from] nats::StartError),
     /// An address cannot be bound.
     #[error("{key} {address}: {error}")]
     Bind {
@@ -78,7 +81,7 @@ pub fn run(config: &Config, warnings: &[Finding]) -> Result<(), StartError> {
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let (metrics, source_metrics) = Metrics::new(config)?;
     let endpoints = Endpoints::load(&config.sources, source_metrics)?;
-    let journal = Journal::open(journal_options(config), Arc::clone(&metrics) as Arc<dyn journal::Observer>)?;
+    let (bus, journal) = bus(config, &metrics)?;
     let control = Builder::new_current_thread().enable_all().build()?;
     let admin_listener = control
         .block_on(TcpListener::bind(config.admin.address))
@@ -88,14 +91,13 @@ pub fn run(config: &Config, warnings: &[Finding]) -> Result<(), StartError> {
 
     let workers = worker_count(config);
     let health = Health::new(workers);
-    let bus = Bus::Journal(journal.clone());
     let delivery = Delivery::new(bus, config.bus.recent_events, config.listener.answer_timeout, Arc::clone(&metrics));
     let gateway = Arc::new(Gateway {
         endpoints,
         limits: config.listener.clone(),
         budget: Budget::new(config.listener.max_inflight),
         stamp: Stamp::new(&replica(), jiff::Timestamp::now().as_millisecond()),
-        template: config.bus.subject.clone(),
+        template: config.bus.subject.clone().routing_unknown(config.bus.unknown_types == UnknownTypes::Route),
         delivery: Arc::clone(&delivery),
         health: health.clone(),
         metrics: Arc::clone(&metrics),
@@ -222,6 +224,18 @@ impl Signals {
             _ = self.interrupt.recv() => {}
         }
     }
+}
+
+/// The configured bus, and the journal if there is one.
+fn bus(config: &Config, metrics: &Arc<Metrics>) -> Result<(Bus, Option<Journal>), StartError> {
+    Ok(match config.bus.kind {
+        BusKind::Journal => {
+            let observer = Arc::clone(metrics) as Arc<dyn journal::Observer>;
+            let journal = Journal::open(journal_options(config), observer)?;
+            (Bus::Journal(journal.clone()), Some(journal))
+        }
+        BusKind::Nats => (Bus::Nats(nats::Nats::start(config, metrics)?), None),
+    })
 }
 
 fn journal_options(config: &Config) -> journal::Options {

@@ -5,7 +5,10 @@ use std::{
     path::Path,
 };
 
-use crate::{cli::Failure, config::Loaded};
+use crate::{
+    cli::Failure,
+    config::{BusKind, Loaded},
+};
 
 /// Prints warnings and a summary; problems have ended the call before.
 ///
@@ -29,6 +32,12 @@ pub fn run(file: &Path, loaded: &Loaded) -> Result<(), Failure> {
             source.secret_files.len()
         )?;
     }
-    writeln!(out, "  bus: journal in {}, subjects {}", config.journal.directory.display(), config.bus.subject)?;
+    let subjects = &config.bus.subject;
+    match config.bus.kind {
+        BusKind::Journal => {
+            writeln!(out, "  bus: journal in {}, subjects {subjects}", config.journal.directory.display())?;
+        }
+        BusKind::Nats => writeln!(out, "  bus: NATS stream {}, subjects {subjects}", config.bus.nats.stream)?,
+    }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `hookbus tail`: prints events from the bus as they come.
 //!
-//! It reads the journal's files beside the running gateway, without a lock and without writing.
+//! It reads the journal's files beside the running gateway, without a lock and without writing; or a stream, without
+//! consuming anything.
 
 use std::{
     io::{self, BufWriter, Write},
@@ -9,11 +10,12 @@ use std::{
 };
 
 use clap::Args;
+use tokio::time::timeout;
 
 use crate::{
     bus,
     cli::Failure,
-    config::Config,
+    config::{BusKind, Config},
     envelope::{Message, attributes::Attribute},
     journal::{Reader, Start},
     json,
@@ -46,8 +48,42 @@ pub struct Options {
 /// Prints until the count is reached or the process is ended.
 ///
 /// # Errors
-/// When the journal cannot be read.
+/// When the bus cannot be read.
 pub fn run(options: &Options, config: &Config) -> Result<(), Failure> {
+    match config.bus.kind {
+        BusKind::Journal => journal(options, config),
+        BusKind::Nats => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(stream(options, config))
+        }
+    }
+}
+
+async fn stream(options: &Options, config: &Config) -> Result<(), Failure> {
+    let failed = |error: String| Failure::Failed(format!("stream {}: {error}", config.bus.nats.stream));
+    let mut follower = bus::nats::Follower::open(&config.bus.nats, options.from_start).await.map_err(failed)?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut printed = 0;
+    while options.count.is_none_or(|count| printed < count) {
+        // Whoever reads the other end sees what there is before we wait.
+        let event = match timeout(LOOK_EVERY, follower.next()).await {
+            Ok(Some(event)) => event.map_err(failed)?,
+            Ok(None) => return Err(failed("ended".into())),
+            Err(_) => {
+                out.flush()?;
+                continue;
+            }
+        };
+        if options.pattern.matches(event.message.route()) {
+            print(&event.message, options.json.then_some(&event.json), &mut out)?;
+            printed += 1;
+        }
+    }
+    out.flush()?;
+    Ok(())
+}
+
+fn journal(options: &Options, config: &Config) -> Result<(), Failure> {
     let directory = &config.journal.directory;
     let start = if options.from_start { Start::Oldest } else { Start::Newest };
     let mut reader = Reader::open(directory, start)
@@ -63,7 +99,8 @@ pub fn run(options: &Options, config: &Config) -> Result<(), Failure> {
         };
         let Some(message) = bus::message(entry.head, entry.body) else { continue };
         if options.pattern.matches(message.route()) {
-            print(&message, options.json, &mut out)?;
+            let json = options.json.then(|| message.structured());
+            print(&message, json.as_ref(), &mut out)?;
             printed += 1;
         }
     }
@@ -71,9 +108,9 @@ pub fn run(options: &Options, config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
-fn print(message: &Message, json: bool, out: &mut impl Write) -> io::Result<()> {
-    if json {
-        for run in json::compact(&message.structured()) {
+fn print(message: &Message, json: Option<&Vec<u8>>, out: &mut impl Write) -> io::Result<()> {
+    if let Some(structured) = json {
+        for run in json::compact(structured) {
             out.write_all(run)?;
         }
         return writeln!(out);

@@ -50,7 +50,8 @@ pub enum Attribute {
 }
 
 impl Attribute {
-    const ALL: [Attribute; 19] = [
+    /// All of them, in the order in which the gateway sets them.
+    pub const ALL: [Attribute; 19] = [
         Attribute::Id,
         Attribute::Source,
         Attribute::Type,

@@ -34,8 +34,8 @@ pub struct Admin {
     pub budget: Budget,
     /// For the recent events' number.
     pub delivery: Arc<Delivery>,
-    /// The journal's own account.
-    pub journal: Journal,
+    /// The journal's own account, when there is one.
+    pub journal: Option<Journal>,
     /// For the dropped lines' number.
     pub lines: Lines,
 }
@@ -71,10 +71,15 @@ impl Admin {
                 response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(EXPOSITION));
                 response
             }
-            "/livez" => verdict(self.health.live(self.journal.stats().beat.elapsed())),
-            "/readyz" => verdict(self.health.ready(self.journal.stats().up)),
+            "/livez" => verdict(self.health.live(self.journal_beat())),
+            "/readyz" => verdict(self.health.ready(self.delivery.bus().up())),
             _ => plain(StatusCode::NOT_FOUND, "try /metrics, /livez or /readyz\n".into()),
         }
+    }
+
+    /// The age of the journal's beat; without a journal there is nothing to be stuck.
+    fn journal_beat(&self) -> Duration {
+        self.journal.as_ref().map_or(Duration::ZERO, |journal| journal.stats().beat.elapsed())
     }
 
     fn readings(&self) -> Readings {
@@ -82,7 +87,8 @@ impl Admin {
             inflight_bytes: self.budget.used(),
             dedup_entries: self.delivery.remembered(),
             log_lines_dropped: self.lines.dropped(),
-            journal: self.journal.stats(),
+            bus_up: self.delivery.bus().up(),
+            journal: self.journal.as_ref().map(Journal::stats),
         }
     }
 }

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use prometheus::{Encoder as _, Histogram, IntCounter, IntGauge, Registry, TextEncoder};
+use prometheus::{Encoder as _, Histogram, IntCounter, IntGauge, IntGaugeVec, Registry, TextEncoder};
 
 use self::families::Families;
 pub use self::source::{EventResult, Outcome, SourceMetrics};
@@ -40,6 +40,9 @@ pub struct Metrics {
     /// Publications without an answer yet.
     pub bus_inflight: IntGauge,
     bus_up: IntGauge,
+    /// Connections to the bus made after the first.
+    pub bus_reconnects: IntCounter,
+    durability: IntGaugeVec,
     journal: JournalMetrics,
     dedup_entries: IntGauge,
     log_lines_dropped: IntCounter,
@@ -105,9 +108,6 @@ impl Metrics {
         )?;
         let sources = source::register(&families, &requests, &config.sources)?;
         families.build_info()?;
-        families.durability_info(config.bus.kind)?;
-        let bus_up = families.gauge("bus_up", "1 while the bus can be reached.")?;
-        bus_up.set(1);
         let metrics = Metrics {
             connections: families.gauge("http_connections", "Open connections.")?,
             inflight_requests: families.gauge("http_inflight_requests", "Requests between head and answer.")?,
@@ -118,7 +118,9 @@ impl Metrics {
             publish_duration: families
                 .durations("bus_publish_duration_seconds", "From hand-over to the bus to its acknowledgement.")?,
             bus_inflight: families.gauge("bus_inflight", "Publications without an answer yet.")?,
-            bus_up,
+            bus_up: families.gauge("bus_up", "1 while the bus can be reached.")?,
+            bus_reconnects: families.counter("bus_reconnects_total", "Connections to the bus made after the first.")?,
+            durability: families.durability_info(config.bus.kind)?,
             journal: families.journal()?,
             dedup_entries: families.gauge("dedup_entries", "Events remembered as durable.")?,
             log_lines_dropped: families
@@ -138,22 +140,35 @@ impl Metrics {
         add(&self.published, result);
     }
 
+    /// Says anew what an acknowledgement of the bus is worth.
+    pub fn durability(&self, bus: &str, class: &str) {
+        self.durability.reset();
+        self.durability.with_label_values(&[bus, class]).set(1);
+    }
+
     /// The text exposition format, with the gauges that are read off their owners at scrape time.
     pub fn render(&self, readings: &Readings) -> String {
-        let stats = &readings.journal;
         self.inflight_bytes.set(signed(readings.inflight_bytes));
         self.dedup_entries.set(signed(readings.dedup_entries));
         self.log_lines_dropped.inc_by(readings.log_lines_dropped.saturating_sub(self.log_lines_dropped.get()));
-        self.bus_up.set(i64::from(stats.up));
-        self.journal.records.set(signed(stats.records));
-        self.journal.bytes.set(signed(stats.bytes));
-        self.journal.free_bytes.set(signed(stats.free_bytes));
-        self.journal.up.set(i64::from(stats.up));
-        self.journal.oldest.set(stats.oldest.map_or(0, unix_seconds));
+        self.bus_up.set(i64::from(readings.bus_up));
+        if let Some(stats) = &readings.journal {
+            self.journal.read(stats);
+        }
         let mut text = Vec::new();
         // Encoding into memory fails only for families without a name, which registration has refused.
         let _encoded = TextEncoder::new().encode(&self.registry.gather(), &mut text);
         String::from_utf8(text).unwrap_or_default()
+    }
+}
+
+impl JournalMetrics {
+    fn read(&self, stats: &Stats) {
+        self.records.set(signed(stats.records));
+        self.bytes.set(signed(stats.bytes));
+        self.free_bytes.set(signed(stats.free_bytes));
+        self.up.set(i64::from(stats.up));
+        self.oldest.set(stats.oldest.map_or(0, unix_seconds));
     }
 }
 
@@ -166,8 +181,10 @@ pub struct Readings {
     pub dedup_entries: usize,
     /// Log lines dropped so far.
     pub log_lines_dropped: u64,
-    /// The journal's own account.
-    pub journal: Stats,
+    /// Whether the bus can be reached.
+    pub bus_up: bool,
+    /// The journal's own account, when there is one.
+    pub journal: Option<Stats>,
 }
 
 fn unix_seconds(time: SystemTime) -> i64 {

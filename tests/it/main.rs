@@ -19,6 +19,8 @@ mod events;
 mod harness;
 mod http;
 mod limits;
+mod nats;
+mod nats_server;
 mod observe;
 mod rotation;
 mod verification;

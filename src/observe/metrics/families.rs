@@ -107,19 +107,19 @@ impl Families<'_> {
         })
     }
 
-    /// What an acknowledgement of the bus is worth. The embedded bus fsyncs one copy.
-    pub(super) fn durability_info(&self, kind: BusKind) -> Made<()> {
+    /// What an acknowledgement of the bus is worth. The embedded bus fsyncs one copy; a broker is asked later.
+    pub(super) fn durability_info(&self, kind: BusKind) -> Made<IntGaugeVec> {
         let (bus, class) = match kind {
             BusKind::Journal => ("journal", "synced"),
+            BusKind::Nats => ("nats", "unknown"),
         };
-        self.gauges(
+        let family = self.gauges(
             "bus_durability_info",
             "What an acknowledgement of the bus is worth; always 1.",
             &["bus", "class"],
-        )?
-        .with_label_values(&[bus, class])
-        .set(1);
-        Ok(())
+        )?;
+        family.with_label_values(&[bus, class]).set(1);
+        Ok(family)
     }
 
     pub(super) fn build_info(&self) -> Made<()> {
