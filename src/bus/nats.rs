@@ -3,7 +3,7 @@
 //! In: messages. Out: an acknowledgement for each, once the stream has it. It never makes a stream by itself, never
 //! takes a timeout for a failure, and lets nothing of a request become a `Nats-*` header: every header is named here.
 //!
-//! One connection for the process, on a thread with an event loop of its own ([`connection`]): it outlives the workers,
+//! One connection for the process, on a thread with an event loop of its own (`connection`): it outlives the workers,
 //! so that what they handed over is written out at the end, and more events in flight on one connection make both sides
 //! cheaper. A connection per worker would save a hop between threads (about a sixth of the throughput of a small
 //! machine), and would bind each acknowledgement to the life of a worker.
@@ -29,7 +29,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{Mutex as Turnstile, watch};
+use tokio::{
+    runtime::Handle,
+    sync::{Mutex as Turnstile, watch},
+};
 
 use self::waiting::Waiting;
 pub use self::{
@@ -78,6 +81,8 @@ pub struct Nats {
 #[derive(Debug)]
 struct Shared {
     client: async_nats::Client,
+    /// The connection's event loop.
+    runtime: Handle,
     context: async_nats::jetstream::Context,
     stream: String,
     encoding: Encoding,
@@ -116,10 +121,10 @@ impl Nats {
         Ok(Nats { shared, thread: Arc::new(Mutex::new(Some(thread))) })
     }
 
-    /// Publishes one message; needs a tokio runtime with timers around it. Calls keep their order, also while the
+    /// Publishes one message. Calls keep their order, also while the
     /// connection is down; only an attempt that must be repeated falls behind. While the connection is down the
     /// message waits here, not in the client, so that it counts against the caller's memory and can be refused as a
-    /// whole. Dropping the publication ends its repetitions and takes nothing back.
+    /// whole. A publication goes on when it is dropped.
     pub(super) fn publish(&self, message: Message) -> Publication {
         publication::publish(&self.shared, message)
     }

@@ -12,15 +12,25 @@ use std::{
 };
 
 use async_nats::jetstream::stream;
+use hookbus::{
+    bus::{Ack, Bus, nats},
+    config::{BusKind, Config, Source},
+    envelope::{Attributes, Message, attributes::Attribute},
+    observe::metrics::Metrics,
+    vendor::Vendor,
+};
 use serde_json::Value;
 
 use crate::{
-    harness::{AUDIT, POLICY, Setup, post_head, sample, signature, tail},
+    harness::{AUDIT, Gateway, POLICY, Setup, post_head, sample, signature, tail, wait_until},
     nats_server::{NatsServer, Operator},
 };
 
 const PUBLISHED: [&str; 8] =
     ["ok", "duplicate", "timeout", "refused", "too_large", "unroutable", "unauthorized", "error"];
+
+/// Each sender under load numbers its events from its own multiple of this.
+const SENDER: usize = 1_000_000;
 
 /// A server with the stream.
 fn with_stream() -> (NatsServer, Operator) {
@@ -36,7 +46,7 @@ fn event(number: usize) -> Vec<u8> {
 }
 
 /// Exactly one publication of a kind was counted, and none of any other.
-fn assert_published(gateway: &crate::harness::Gateway, result: &str, count: f64) {
+fn assert_published(gateway: &Gateway, result: &str, count: f64) {
     for other in PUBLISHED {
         let expected = if other == result { count } else { 0.0 };
         let series = format!("bus_publish_total{{result=\"{other}\"}}");
@@ -129,6 +139,38 @@ fn a_broker_that_is_away_never_stops_the_start() {
     assert_eq!(gateway.post(POLICY, &event(1)).status, 200);
     assert_eq!(operator.count(), 1);
     assert_eq!(gateway.metric("bus_reconnects_total"), 0.0, "the first connection is none made again");
+}
+
+/// The room alone: calls keep their order through a spell without a connection, whoever polls what when.
+#[test]
+fn publications_keep_the_order_of_the_calls_and_need_no_polling() {
+    let (mut server, _) = with_stream();
+    server.kill();
+    let source = Source::defaults("acme", Vendor::Policy1099, "/a", Vec::new());
+    let mut config = Config::defaults(BusKind::Nats, vec![source]);
+    config.bus.nats.servers = vec![server.url()];
+    config.bus.nats.publish_timeout = Duration::from_secs(20);
+    let (metrics, _) = Metrics::new(&config).unwrap();
+    let bus = Bus::Nats(nats::Nats::start(&config, &metrics).unwrap());
+    let publish = |number: usize| {
+        let mut attributes = Attributes::default();
+        attributes.push(Attribute::Id, &number);
+        attributes.push(Attribute::Route, &"webhooks.1099policy.policy.active");
+        attributes.push(Attribute::MessageId, &number);
+        bus.publish(Message { attributes, body: "{}".into() })
+    };
+    let mut publications: Vec<_> = (0..50).map(publish).collect();
+    // One that nobody waits for is published all the same, and holds nobody up.
+    drop(publications.remove(10));
+    let last = publications.pop().unwrap();
+    server.run();
+    let operator = server.operator();
+    assert_eq!(operator.runtime.block_on(last), Ok(Ack::Stored));
+    let ids: Vec<_> = operator.read().iter().map(|stored| stored.header("ce-id").to_owned()).collect();
+    assert_eq!(ids, (0..50).map(|number| number.to_string()).collect::<Vec<_>>());
+    bus.close();
+    let after = publish(50);
+    assert!(operator.runtime.block_on(after).is_err(), "a closed bus takes nothing");
 }
 
 #[test]
@@ -247,19 +289,16 @@ done"#;
     assert_eq!(stranger.metric("bus_up"), 0.0, "without its certificate the server does not let it in");
 }
 
-/// SIGKILL of the server under load, twice. The oracle: every 200 is in the stream, and nothing is there twice.
-#[test]
-fn a_killed_server_loses_no_answered_event_and_stores_none_twice() {
-    let mut server = NatsServer::start();
-    server.operator().create(Operator::settings());
-    let gateway = server.setup("", "ack_timeout = \"500ms\"").start();
+/// Eight senders that post one event after the other, each again and again until it is answered 200, while `meanwhile`
+/// goes on. It is given a way to wait for so many more answers. Gives the ids that were answered.
+fn under_load(gateway: &Gateway, meanwhile: impl FnOnce(&dyn Fn(usize))) -> HashSet<String> {
     let (stop, answered) = (AtomicBool::new(false), Mutex::new(HashSet::new()));
     std::thread::scope(|scope| {
-        for worker in 0..8 {
-            let (stop, answered, gateway) = (&stop, &answered, &gateway);
+        for sender in 0..8 {
+            let (stop, answered) = (&stop, &answered);
             scope.spawn(move || {
                 let mut connection = gateway.connect();
-                for number in (worker * 1_000_000).. {
+                for number in (sender * SENDER).. {
                     if stop.load(Ordering::Relaxed) {
                         break;
                     }
@@ -269,10 +308,42 @@ fn a_killed_server_loses_no_answered_event_and_stores_none_twice() {
                 }
             });
         }
-        let wait_for = |more: usize| {
+        meanwhile(&|more| {
             let wanted = answered.lock().unwrap().len() + more;
-            crate::harness::wait_until("events", || answered.lock().unwrap().len() >= wanted);
-        };
+            wait_until("answers", || answered.lock().unwrap().len() >= wanted);
+        });
+        stop.store(true, Ordering::Relaxed);
+    });
+    answered.into_inner().unwrap()
+}
+
+/// The oracle: every 200 is in the stream, nothing is there twice, and each sender's events are in its order (P1, P4, P5).
+fn assert_kept(answered: &HashSet<String>, gateway: &Gateway, operator: &Operator) -> String {
+    let stored: Vec<String> = operator.read().iter().map(|message| message.header("ce-id").to_owned()).collect();
+    let distinct: HashSet<String> = stored.iter().cloned().collect();
+    assert_eq!(stored.len(), distinct.len(), "stored twice");
+    let lost: Vec<_> = answered.difference(&distinct).collect();
+    assert!(lost.is_empty(), "{} of {} lost: {lost:?}", lost.len(), answered.len());
+    let mut last = [None; 8];
+    for id in &stored {
+        let number: usize = id.strip_prefix("evt_").unwrap().parse().unwrap();
+        let before = last[number / SENDER].replace(number);
+        assert!(before < Some(number), "{before:?} before {number}");
+    }
+    let results = PUBLISHED.map(|result| {
+        let series = format!("bus_publish_total{{result=\"{result}\"}}");
+        format!("{result} {}", gateway.metric(&series))
+    });
+    format!("{} answered, {} stored, {results:?}", answered.len(), stored.len())
+}
+
+/// SIGKILL of the server under load, twice.
+#[test]
+fn a_killed_server_loses_no_answered_event_and_stores_none_twice() {
+    let mut server = NatsServer::start();
+    server.operator().create(Operator::settings());
+    let mut gateway = server.setup("", "ack_timeout = \"500ms\"").start();
+    let answered = under_load(&gateway, |wait_for| {
         for _ in 0..2 {
             wait_for(500);
             server.kill();
@@ -280,21 +351,34 @@ fn a_killed_server_loses_no_answered_event_and_stores_none_twice() {
             server.run();
             wait_for(500);
         }
-        stop.store(true, Ordering::Relaxed);
     });
     assert_eq!(gateway.metric("bus_reconnects_total"), 2.0);
-    let stored: Vec<String> =
-        server.operator().read().iter().map(|message| message.header("ce-id").to_owned()).collect();
-    let distinct: HashSet<String> = stored.iter().cloned().collect();
-    assert_eq!(stored.len(), distinct.len(), "stored twice");
-    let answered = answered.into_inner().unwrap();
-    let lost: Vec<_> = answered.difference(&distinct).collect();
-    assert!(lost.is_empty(), "{} of {} lost: {lost:?}", lost.len(), answered.len());
-    let results = PUBLISHED.map(|result| gateway.metric(&format!("bus_publish_total{{result=\"{result}\"}}")));
-    println!("{} answered, {} stored, {results:?}", answered.len(), stored.len());
-    let mut gateway = gateway;
+    println!("{}", assert_kept(&answered, &gateway, &server.operator()));
     gateway.signal("-TERM");
     assert_eq!(gateway.wait().code(), Some(0));
+}
+
+/// SIGKILL of the leader of a replicated stream under load. While the others elect a new one, it looks as if there were
+/// no stream: no event may be given up for that.
+#[test]
+fn an_election_is_not_a_missing_stream() {
+    let mut servers = NatsServer::cluster();
+    servers[0].operator().create_replicated(&stream::Config { num_replicas: 3, ..Operator::settings() });
+    let urls = servers.each_ref().map(|server| format!("\"{}\"", server.url())).join(", ");
+    let gateway = servers[0].setup("", &format!("servers = [{urls}]\nack_timeout = \"500ms\"")).start();
+    assert_eq!(gateway.metric(r#"bus_durability_info{bus="nats",class="replicated"}"#), 1.0);
+    let leader = servers[0].operator().leader();
+    let began = Instant::now();
+    let answered = under_load(&gateway, |wait_for| {
+        wait_for(200);
+        servers[leader].kill();
+        wait_for(200);
+        println!("leader n{leader} killed and replaced within {:?}", began.elapsed());
+    });
+    assert_eq!(gateway.metric(r#"bus_publish_total{result="unroutable"}"#), 0.0);
+    // The others may still be busy with themselves.
+    servers[leader].run();
+    println!("{}", assert_kept(&answered, &gateway, &servers[leader].operator()));
 }
 
 /// A stream in memory, or one that acknowledges nothing, stops the start unless it is waived; lesser faults are said.

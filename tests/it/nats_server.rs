@@ -62,6 +62,12 @@ impl NatsServer {
 
     /// Starts it and waits until it is well.
     pub fn run(&mut self) {
+        self.spawn();
+        wait_until("nats-server", || self.is_well());
+    }
+
+    /// Starts it.
+    pub fn spawn(&mut self) {
         let binary = PathBuf::from("target/tools/bin/nats-server");
         let log = fs::File::options().create(true).append(true).open(self.path().join("log")).unwrap();
         let child = Command::new(&binary)
@@ -72,10 +78,24 @@ impl NatsServer {
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error} (run `make tools`)", binary.display()));
         self.child = Some(child);
-        wait_until("nats-server", || self.is_well());
     }
 
-    fn is_well(&self) -> bool {
+    /// Three servers of one cluster, all well, named n0, n1 and n2.
+    pub fn cluster() -> [NatsServer; 3] {
+        let ports = [free_port(), free_port(), free_port()];
+        let routes = ports.map(|port| format!("nats://127.0.0.1:{port}")).join(", ");
+        let mut servers = [0, 1, 2].map(|number| {
+            let listen = ports[number];
+            Self::stopped(&format!(
+                "server_name: n{number}\ncluster {{ name: C, listen: 127.0.0.1:{listen}, routes: [{routes}] }}"
+            ))
+        });
+        servers.iter_mut().for_each(NatsServer::spawn);
+        servers.iter().for_each(|server| wait_until("the cluster", || server.is_well()));
+        servers
+    }
+
+    pub fn is_well(&self) -> bool {
         let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.monitor)) else { return false };
         let mut answer = String::new();
         stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
@@ -170,6 +190,20 @@ impl Operator {
         self.runtime.block_on(self.context.create_stream(settings)).unwrap();
     }
 
+    /// The same in a young cluster, whose servers are well before they know of each other.
+    pub fn create_replicated(&self, settings: &stream::Config) {
+        wait_until("the stream", || self.runtime.block_on(self.context.create_stream(settings)).is_ok());
+    }
+
+    /// The number of the stream's leader in a cluster.
+    pub fn leader(&self) -> usize {
+        let leader = self.runtime.block_on(async {
+            let stream = self.context.get_stream("WEBHOOKS").await.unwrap();
+            stream.cached_info().cluster.clone().and_then(|cluster| cluster.leader)
+        });
+        leader.unwrap().strip_prefix('n').unwrap().parse().unwrap()
+    }
+
     /// Messages in the stream.
     pub fn count(&self) -> u64 {
         self.runtime.block_on(async { self.context.get_stream("WEBHOOKS").await.unwrap().cached_info().state.messages })
@@ -177,21 +211,31 @@ impl Operator {
 
     /// All messages in the stream, in order.
     pub fn read(&self) -> Vec<Stored> {
-        let count = usize::try_from(self.count()).unwrap();
-        self.runtime.block_on(async {
-            let stream = self.context.get_stream("WEBHOOKS").await.unwrap();
-            let consumer = stream.create_consumer(jetstream::consumer::pull::OrderedConfig::default()).await.unwrap();
-            let messages = consumer.messages().await.unwrap();
-            let read = messages.take(count).map(|message| {
-                let message = message.unwrap().message;
-                let headers = message.headers.clone().unwrap_or_default();
-                let mut headers: Vec<_> =
-                    headers.iter().map(|(name, values)| (name.to_string(), values[0].as_str().to_owned())).collect();
-                headers.sort();
-                Stored { subject: message.subject.to_string(), headers, payload: message.payload.to_vec() }
-            });
-            read.collect().await
-        })
+        let mut read = None;
+        // A cluster that has lost a server refuses for a while.
+        wait_until("the stream's messages", || {
+            read = self.runtime.block_on(self.try_read()).ok();
+            read.is_some()
+        });
+        read.unwrap()
+    }
+
+    async fn try_read(&self) -> Result<Vec<Stored>, async_nats::Error> {
+        let stream = self.context.get_stream("WEBHOOKS").await?;
+        let count = usize::try_from(stream.cached_info().state.messages)?;
+        let consumer = stream.create_consumer(jetstream::consumer::pull::OrderedConfig::default()).await?;
+        let messages = consumer.messages().await?.take(count).collect::<Vec<_>>().await;
+        messages.into_iter().map(|message| Ok(Stored::of(message?.message))).collect()
+    }
+}
+
+impl Stored {
+    fn of(message: async_nats::Message) -> Self {
+        let headers = message.headers.unwrap_or_default();
+        let mut headers: Vec<_> =
+            headers.iter().map(|(name, values)| (name.to_string(), values[0].as_str().to_owned())).collect();
+        headers.sort();
+        Stored { subject: message.subject.to_string(), headers, payload: message.payload.to_vec() }
     }
 }
 

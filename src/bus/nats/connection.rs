@@ -14,7 +14,7 @@ use std::{
 use async_nats::{Client, ConnectOptions, Event, ServerError, connection::State, jetstream::ContextBuilder};
 use futures_util::StreamExt as _;
 use tokio::{
-    runtime::Builder,
+    runtime::{Builder, Handle},
     sync::{Mutex as Turnstile, Notify, watch},
     time::{MissedTickBehavior, interval, timeout},
 };
@@ -111,6 +111,7 @@ async fn connect(config: &Config, events: Arc<Events>) -> Result<Arc<Shared>, St
         );
     let client = options.connect(&nats.servers).await.map_err(StartError::Client)?;
     Ok(Arc::new(Shared {
+        runtime: Handle::current(),
         context: ContextBuilder::new().timeout(ASK).build(client.clone()),
         stream: nats.stream.clone(),
         encoding: config.bus.encoding,

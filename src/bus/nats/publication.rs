@@ -4,8 +4,7 @@
 //! same reply subject; it never goes on longer than `publish_timeout`, and never calls a timeout a failure.
 
 use std::{
-    future::{Future as _, ready},
-    pin::Pin,
+    future::ready,
     sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
@@ -50,14 +49,23 @@ pub(super) struct Known {
     subjects: Option<Vec<String>>,
 }
 
-/// Hands a message over and follows it.
+/// Hands a message over and follows it, on the connection's event loop: a caller that polls late, or never, holds
+/// nobody up and takes nothing back.
 pub(super) fn publish(shared: &Arc<Shared>, message: Message) -> Publication {
     let mut publication: Publication = Box::pin(run(Arc::clone(shared), message));
-    // The first poll takes the place in the line, so that the order is that of the calls and not of later polls. What
-    // it registers a wake-up for is registered anew by the caller's own first poll.
-    match Pin::new(&mut publication).poll(&mut Context::from_waker(Waker::noop())) {
+    // Its timers belong to that event loop, too.
+    let inside = shared.runtime.enter();
+    // The first poll takes the place in the line, so that the order is that of the calls. What it registers a wake-up
+    // for is registered anew by the task's own first poll.
+    let first = publication.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    drop(inside);
+    match first {
         Poll::Ready(result) => Box::pin(ready(result)),
-        Poll::Pending => publication,
+        Poll::Pending => {
+            let task = shared.runtime.spawn(publication);
+            // The event loop has ended before the answer came: not known.
+            Box::pin(async move { task.await.unwrap_or(Err(PublishError::Timeout)) })
+        }
     }
 }
 
