@@ -41,6 +41,9 @@ if [ ! -d "$tools/node/node_modules/cloudevents" ]; then
   npm install --silent --no-fund --no-audit --prefix "$tools/node" cloudevents@10.0.0
 fi
 
+# The broker that the NATS tests start.
+scripts/nats.sh
+
 # Licences, bans and sources of the dependencies. Built once, without the optimisation that a linter does not need.
 if [ ! -x "$tools/cargo/bin/cargo-deny" ]; then
   CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \

@@ -1,6 +1,7 @@
 //! The bus: where a message becomes durable. A closed set, so that no caller knows which one it is.
 
 pub mod kafka;
+pub mod nats;
 
 use std::{future::Future, pin::Pin};
 
@@ -16,6 +17,8 @@ pub enum Bus {
     Journal(Journal),
     /// Apache Kafka.
     Kafka(kafka::Kafka),
+    /// A JetStream stream.
+    Nats(nats::Nats),
     /// One that does as a test says.
     #[cfg(test)]
     Scripted(std::sync::Arc<crate::delivery::scripted::Scripted>),
@@ -45,6 +48,9 @@ pub enum PublishError {
     /// No stream, topic or catch-all takes it.
     #[error("unroutable")]
     Unroutable,
+    /// No stream takes it yet. It may be made, so this is not for good.
+    #[error("no stream")]
+    Unprovisioned,
     /// The bus does not let us.
     #[error("unauthorized")]
     Unauthorized,
@@ -70,6 +76,7 @@ impl Bus {
                 let durable = journal.append(Record { head: message.attributes.into_encoded(), body: message.body });
                 Box::pin(async move { durable.await.map(|_sequence| Ack::Stored).map_err(PublishError::from) })
             }
+            Bus::Nats(nats) => nats.publish(message),
             #[cfg(test)]
             Bus::Scripted(script) => script.publish(&message),
         }
@@ -80,6 +87,7 @@ impl Bus {
         match self {
             Bus::Journal(journal) => journal.close(),
             Bus::Kafka(kafka) => kafka.close(),
+            Bus::Nats(nats) => nats.close(),
             #[cfg(test)]
             Bus::Scripted(_) => {}
         }
@@ -90,6 +98,7 @@ impl Bus {
         match self {
             Bus::Journal(journal) => journal.stats().up,
             Bus::Kafka(kafka) => kafka.up(),
+            Bus::Nats(nats) => nats.up(),
             #[cfg(test)]
             Bus::Scripted(script) => script.up(),
         }

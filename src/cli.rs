@@ -70,9 +70,14 @@ enum Command {
     #[command(verbatim_doc_comment)]
     Tail(tail::Options),
 
-    /// Make the topics that the configuration needs on the broker
+    /// Make what the configuration needs on the broker: the JetStream stream, or the Kafka topics
     ///
-    /// It never changes or deletes what exists.
+    /// A stream is brought to the configured settings, a topic that exists is left as it is; nothing is deleted.
+    ///
+    /// Examples:
+    ///   hookbus provision --print
+    ///   hookbus provision --check
+    #[command(verbatim_doc_comment)]
     Provision(provision::Options),
 
     /// Print a completion script for your shell
@@ -123,8 +128,8 @@ fn run(cli: &Cli, loaded: &Loaded) -> Result<(), Failure> {
         Command::Serve => serve::run(loaded),
         Command::Check => check::run(&cli.global.config, loaded),
         Command::Trigger(options) => trigger::run(options, &loaded.config),
-        Command::Tail(options) => tail::run(options, &loaded.config),
         Command::Provision(options) => provision::run(options, &loaded.config),
+        Command::Tail(options) => tail::run(options, &loaded.config),
         Command::Completions { .. } => Ok(()),
     }
 }

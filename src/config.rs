@@ -9,6 +9,7 @@ mod check;
 mod defaults;
 mod findings;
 mod kafka;
+mod nats;
 mod raw;
 mod rules;
 mod sources;
@@ -152,6 +153,74 @@ pub struct Bus {
     pub recent_events: usize,
     /// `[bus.kafka]`: used when `kind` says so.
     pub kafka: Kafka,
+    /// Where routable types go that no catalogue lists.
+    pub unknown_types: UnknownTypes,
+    /// What the operator has been told and accepts: streams that may lose acknowledged events.
+    pub waive: Vec<Waiver>,
+    /// `[bus.nats]`; read and checked for every kind, used for [`BusKind::Nats`].
+    pub nats: Nats,
+}
+
+/// `bus.unknown_types`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnknownTypes {
+    /// To `webhooks.<vendor>.unknown`.
+    CatchAll,
+    /// To a subject of their own, by the template. Only where subjects need not be made first: on NATS.
+    Route,
+}
+
+/// One word of `bus.waive`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waiver {
+    /// A stream that is kept in memory: a restart of its servers loses it.
+    MemoryStorage,
+    /// A stream that acknowledges nothing, so that no event is ever known to be stored.
+    NoAck,
+}
+
+/// `[bus.nats]`. Files are named here and read once by the check, to see that they can be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Nats {
+    /// URLs, `nats://host:port` or `tls://host:port`, without user or password; at least one.
+    pub servers: Vec<String>,
+    /// The stream that every event must end up in.
+    pub stream: String,
+    /// A `.creds` file: JWT and nkey seed.
+    pub credentials_file: Option<PathBuf>,
+    /// User name; goes with `password_file`.
+    pub user: Option<String>,
+    /// File with the password, less one final newline.
+    pub password_file: Option<PathBuf>,
+    /// File with an nkey seed.
+    pub nkey_seed_file: Option<PathBuf>,
+    /// PEM file of the authorities that are trusted beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// PEM file of the client's certificate; goes with `key_file`.
+    pub certificate_file: Option<PathBuf>,
+    /// PEM file of the certificate's key.
+    pub key_file: Option<PathBuf>,
+    /// Refuse servers that do not speak TLS.
+    pub require_tls: bool,
+    /// How long one attempt waits for its acknowledgement.
+    pub ack_timeout: Duration,
+    /// How long a publication goes on, all attempts together.
+    pub publish_timeout: Duration,
+    /// `[bus.nats.provision]`: what `hookbus provision` makes.
+    pub provision: NatsProvision,
+}
+
+/// `[bus.nats.provision]`; the gateway itself does not use it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NatsProvision {
+    /// Copies of the stream, on as many servers.
+    pub replicas: usize,
+    /// Age at which a message goes.
+    pub max_age: Duration,
+    /// Bytes of the stream, beyond which it refuses; `None` (`"off"`) leaves that to the server's disk.
+    pub max_size: Option<u64>,
+    /// How long message ids are remembered; at most `max_age`.
+    pub duplicate_window: Duration,
 }
 
 /// `bus.kind`.
@@ -161,6 +230,8 @@ pub enum BusKind {
     Journal,
     /// Apache Kafka, or what speaks its protocol.
     Kafka,
+    /// A NATS JetStream stream.
+    Nats,
 }
 
 /// `bus.encoding`: the two content modes of CloudEvents.

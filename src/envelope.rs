@@ -105,7 +105,8 @@ fn set_some<T: std::fmt::Display>(
     }
 }
 
-/// Only a documented type reaches the template; everything else has a fixed subject (P6).
+/// Only a documented type reaches the template, or a routable one where the operator wants it; everything else has a
+/// fixed subject (P6).
 fn subject(kind: &Kind, identity: &Identity, template: &Template) -> String {
     let vendor = identity.vendor.as_str();
     let mut fixed = String::with_capacity(40);
@@ -113,6 +114,10 @@ fn subject(kind: &Kind, identity: &Identity, template: &Template) -> String {
         Kind::Documented(entry) => {
             let (source, tenant) = (identity.name.as_str(), identity.tenant.as_deref());
             return template.render(Fields { vendor, source, tenant, event_type: entry.event });
+        }
+        Kind::Unlisted(event_type) if template.routes_unknown() => {
+            let (source, tenant) = (identity.name.as_str(), identity.tenant.as_deref());
+            return template.render(Fields { vendor, source, tenant, event_type });
         }
         Kind::Unlisted(_) => "unknown",
         Kind::Quarantined(_) => "quarantine",

@@ -44,6 +44,10 @@
 //! - Events of one source and key keep their order: `it::durability::order_is_kept`
 //! - No input chooses a subject, label or log line outside the documented alphabet:
 //!   `envelope::route::tests::routable_types_are_the_documented_alphabet`, `it::events::hostile_types_go_to_quarantine`
+//! - On NATS a `200` means acknowledged, and an unknown outcome is repeated with the same id, never stored twice:
+//!   `it::nats::a_killed_server_loses_no_answered_event_and_stores_none_twice`, `it::nats::an_election_is_not_a_missing_stream`
+//! - No header of a request reaches NATS: `bus::nats::outgoing::tests::every_header_is_on_the_list`,
+//!   `it::nats::events_arrive_with_their_headers_in_both_modes`
 //! - Memory stays within the budget: `it::limits::a_flood_of_unsigned_bodies_stays_within_the_budget`
 //! - Recovery needs nobody: `journal`'s model test, `it::durability::damage_never_stops_the_start`
 //! - A signed event is never refused for being odd: `vendor`'s stranger tests, `it::events`

@@ -16,8 +16,8 @@ use tokio::{
 
 use crate::{
     body::Budget,
-    bus::{Bus, kafka, kafka::Kafka},
-    config::{BusKind, Config, Finding},
+    bus::{Bus, kafka, kafka::Kafka, nats, nats::Nats},
+    config::{BusKind, Config, Finding, UnknownTypes},
     delivery::{Delivery, spool::Spool},
     endpoint::Endpoints,
     envelope::Stamp,
@@ -56,6 +56,9 @@ pub enum StartError {
     /// The Kafka client cannot be made from the configuration.
     #[error(transparent)]
     Kafka(#[from] kafka::OpenError),
+    /// The bus cannot be used as it is configured.
+    #[error("bus.nats: {0}")]
+    Nats(#[from] nats::StartError),
     /// An address cannot be bound.
     #[error("{key} {address}: {error}")]
     Bind {
@@ -111,7 +114,7 @@ pub fn run(config: &Config, warnings: &[Finding]) -> Result<(), StartError> {
             limits: config.listener.clone(),
             budget,
             stamp: Stamp::new(&replica(), jiff::Timestamp::now().as_millisecond()),
-            template: config.bus.subject.clone(),
+            template: config.bus.subject.clone().routing_unknown(config.bus.unknown_types == UnknownTypes::Route),
             delivery,
             health: health.clone(),
             metrics,
@@ -275,6 +278,7 @@ fn open_bus(config: &Config, metrics: &Arc<Metrics>) -> Result<(Bus, Option<Jour
             }
             Ok((Bus::Journal(journal.clone()), Some(journal)))
         }
+        BusKind::Nats => Ok((Bus::Nats(Nats::start(config, metrics)?), None)),
         BusKind::Kafka => Ok((Bus::Kafka(Kafka::open(config, metrics.bus.clone())?), None)),
     }
 }

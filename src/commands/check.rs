@@ -36,6 +36,9 @@ pub fn run(file: &Path, loaded: &Loaded) -> Result<(), Failure> {
         BusKind::Journal => {
             writeln!(out, "  bus: journal in {}, subjects {}", config.journal.directory.display(), config.bus.subject)?;
         }
+        BusKind::Nats => {
+            writeln!(out, "  bus: NATS stream {}, subjects {}", config.bus.nats.stream, config.bus.subject)?;
+        }
         BusKind::Kafka => {
             writeln!(out, "  bus: kafka at {}, topics {}", config.bus.kafka.brokers.join(", "), config.bus.subject)?;
         }

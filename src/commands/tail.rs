@@ -1,4 +1,7 @@
 //! `hookbus tail`: prints events from the bus as they come, whichever bus it is.
+//!
+//! It reads the journal's files beside the running gateway without a lock and without writing, a stream without consuming
+//! anything, topics without a group.
 
 use std::{
     io::{self, BufWriter, IsTerminal as _, Write},
@@ -7,6 +10,7 @@ use std::{
 };
 
 use clap::Args;
+use tokio::time::timeout;
 
 use crate::{
     bus::{self, kafka},
@@ -49,7 +53,35 @@ pub fn run(options: &Options, config: &Config) -> Result<(), Failure> {
     match config.bus.kind {
         BusKind::Journal => journal(options, config),
         BusKind::Kafka => kafka(options, config),
+        BusKind::Nats => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(stream(options, config))
+        }
     }
+}
+
+async fn stream(options: &Options, config: &Config) -> Result<(), Failure> {
+    let failed = |error: String| Failure::Failed(format!("stream {}: {error}", config.bus.nats.stream));
+    let mut follower = bus::nats::Follower::open(&config.bus.nats, options.from_start).await.map_err(failed)?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut printed = 0;
+    while options.count.is_none_or(|count| printed < count) {
+        // Whoever reads the other end sees what there is before we wait.
+        let event = match timeout(LOOK_EVERY, follower.next()).await {
+            Ok(Some(event)) => event.map_err(failed)?,
+            Ok(None) => return Err(failed("ended".into())),
+            Err(_) => {
+                out.flush()?;
+                continue;
+            }
+        };
+        if options.pattern.matches(event.message.route()) {
+            print(&event.message, options.json.then_some(event.json.as_slice()), &mut out)?;
+            printed += 1;
+        }
+    }
+    out.flush()?;
+    Ok(())
 }
 
 fn kafka(options: &Options, config: &Config) -> Result<(), Failure> {
@@ -61,7 +93,7 @@ fn kafka(options: &Options, config: &Config) -> Result<(), Failure> {
     while options.count.is_none_or(|count| printed < count) {
         match reader.next(LOOK_EVERY).map_err(|error| failed(&error))? {
             Some(message) => {
-                print(&message, options.json, &mut out)?;
+                print(&message, json(&message, options).as_deref(), &mut out)?;
                 printed += 1;
             }
             // Whoever reads the other end sees what there is before we wait.
@@ -81,7 +113,12 @@ fn journal(options: &Options, config: &Config) -> Result<(), Failure> {
     let mut out = BufWriter::new(io::stdout().lock());
     let mut printed = 0;
     while options.count.is_none_or(|count| printed < count) {
-        let Some(entry) = reader.next()? else {
+        let entry = reader.next()?;
+        let missed = reader.missed();
+        if missed > 0 {
+            writeln!(io::stderr(), "hookbus: {missed} events were dropped by retention before they were read")?;
+        }
+        let Some(entry) = entry else {
             // Whoever reads the other end sees what there is before we wait.
             out.flush()?;
             thread::sleep(LOOK_EVERY);
@@ -89,7 +126,7 @@ fn journal(options: &Options, config: &Config) -> Result<(), Failure> {
         };
         let Some(message) = bus::message(entry.head, entry.body) else { continue };
         if options.pattern.matches(message.route()) {
-            print(&message, options.json, &mut out)?;
+            print(&message, json(&message, options).as_deref(), &mut out)?;
             printed += 1;
         }
     }
@@ -111,9 +148,14 @@ fn harmless(line: &[u8]) -> String {
     text
 }
 
-fn print(message: &Message, json: bool, out: &mut impl Write) -> io::Result<()> {
-    if json {
-        let line: Vec<u8> = json::compact(&message.structured()).collect::<Vec<_>>().concat();
+/// The event as JSON, if that is asked for.
+fn json(message: &Message, options: &Options) -> Option<Vec<u8>> {
+    options.json.then(|| message.structured())
+}
+
+fn print(message: &Message, json: Option<&[u8]>, out: &mut impl Write) -> io::Result<()> {
+    if let Some(structured) = json {
+        let line: Vec<u8> = json::compact(structured).collect::<Vec<_>>().concat();
         // A pipe gets the bytes as they are, a terminal none that it would obey.
         return if io::stdout().is_terminal() {
             writeln!(out, "{}", harmless(&line))

@@ -9,10 +9,10 @@ use std::{path::PathBuf, time::Duration};
 use figment::value::{Dict, Value};
 
 use super::{
-    Admin, Bus, BusKind, Config, Encoding, Journal, Listener, Log, LogFormat, LogLevel,
+    Admin, Bus, BusKind, Config, Encoding, Journal, Listener, Log, LogFormat, LogLevel, UnknownTypes, Waiver,
     defaults::{GIB, KIB, MIB},
     findings::Findings,
-    kafka, sources,
+    kafka, nats, sources,
     table::{Bounds, Reading, Table, choice, kind, text},
 };
 use crate::envelope::route::Template;
@@ -50,13 +50,14 @@ pub(super) fn config(tree: &Dict, findings: &mut Findings) -> Config {
     Config { listener, admin, log, bus, journal, sources }
 }
 
-fn section<'a>(root: &mut Table<'a, '_>, name: &'static str) -> &'a Dict {
+pub(super) fn section<'a>(root: &mut Table<'a, '_>, name: &'static str) -> &'a Dict {
     match root.raw(name) {
         None => &EMPTY,
         Some(Value::Dict(_, keys)) => keys,
         Some(other) => {
-            let text = format!("must be a table, [{name}], not {}", kind(other));
-            root.findings().problem(name, text);
+            let path = root.path(name);
+            let text = format!("must be a table, [{path}], not {}", kind(other));
+            root.findings().problem(&path, text);
             &EMPTY
         }
     }
@@ -107,16 +108,21 @@ fn log(mut table: Table<'_, '_>) -> Log {
 
 fn bus(mut table: Table<'_, '_>) -> Bus {
     let stand_in = BusKind::Journal;
-    let kind =
-        table.required("kind", "write kind = \"journal\" or \"kafka\" under [bus]", bus_kind).unwrap_or(stand_in);
+    let advice = "write kind = \"nats\", \"kafka\" or \"journal\" under [bus]";
+    let kind = table.required("kind", advice, bus_kind).unwrap_or(stand_in);
     let default = Bus::defaults(kind);
     let encodings = [("structured", Encoding::Structured), ("binary", Encoding::Binary)];
+    let unknown_types = [("catch_all", UnknownTypes::CatchAll), ("route", UnknownTypes::Route)];
+    let nats_table = section(&mut table, "nats");
     let mut bus = Bus {
         kind,
         encoding: table.choice("encoding", default.encoding, &encodings),
         subject: table.or("subject", default.subject, subject),
         recent_events: table.count("recent_events", default.recent_events, 1..=10_000_000),
         kafka: default.kafka,
+        unknown_types: table.choice("unknown_types", default.unknown_types, &unknown_types),
+        waive: table.or("waive", default.waive, waive),
+        nats: nats::nats(Table::new(nats_table, "bus.nats".into(), "bus.nats", table.findings())),
     };
     let kafka_table = table.raw("kafka");
     bus.kafka = kafka::kafka(kafka_table, table.findings());
@@ -132,10 +138,14 @@ fn subject(value: &Value) -> Reading<Template> {
 }
 
 fn bus_kind(value: &Value) -> Reading<BusKind> {
-    if let Ok("nats") = text(value) {
-        return Err("this version does not carry NATS yet; use \"kafka\" or \"journal\"".into());
-    }
-    choice(value, &[("kafka", BusKind::Kafka), ("journal", BusKind::Journal)])
+    choice(value, &[("nats", BusKind::Nats), ("kafka", BusKind::Kafka), ("journal", BusKind::Journal)])
+}
+
+fn waive(value: &Value) -> Reading<Vec<Waiver>> {
+    let words = [("memory_storage", Waiver::MemoryStorage), ("no_ack", Waiver::NoAck)];
+    let form = "must be a list of \"memory_storage\" and \"no_ack\"";
+    let list = value.as_array().ok_or(form)?;
+    list.iter().map(|word| choice(word, &words).map_err(|_| form.into())).collect()
 }
 
 fn journal(mut table: Table<'_, '_>) -> Journal {

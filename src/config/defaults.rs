@@ -5,7 +5,10 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use super::{Admin, Bus, BusKind, Config, Encoding, Journal, Kafka, Listener, Log, LogFormat, LogLevel, Source};
+use super::{
+    Admin, Bus, BusKind, Config, Encoding, Journal, Kafka, Listener, Log, LogFormat, LogLevel, Nats, NatsProvision,
+    Source, UnknownTypes,
+};
 use crate::{envelope::route::Template, vendor::Vendor};
 
 /// 1024 bytes.
@@ -74,6 +77,40 @@ impl Bus {
             subject: Template::default(),
             recent_events: 100_000,
             kafka: Kafka::default(),
+            unknown_types: UnknownTypes::CatchAll,
+            waive: Vec::new(),
+            nats: Nats::default(),
+        }
+    }
+}
+
+impl Default for Nats {
+    fn default() -> Self {
+        Nats {
+            servers: vec!["nats://127.0.0.1:4222".into()],
+            stream: "WEBHOOKS".into(),
+            credentials_file: None,
+            user: None,
+            password_file: None,
+            nkey_seed_file: None,
+            ca_file: None,
+            certificate_file: None,
+            key_file: None,
+            require_tls: false,
+            ack_timeout: Duration::from_secs(2),
+            publish_timeout: Duration::from_secs(5),
+            provision: NatsProvision::default(),
+        }
+    }
+}
+
+impl Default for NatsProvision {
+    fn default() -> Self {
+        NatsProvision {
+            replicas: 3,
+            max_age: Duration::from_hours(7 * 24),
+            max_size: None,
+            duplicate_window: Duration::from_hours(12),
         }
     }
 }

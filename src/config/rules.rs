@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{BusKind, Config, SaslMechanism, Source, findings::Findings};
+use super::{BusKind, Config, SaslMechanism, Source, UnknownTypes, findings::Findings};
 use crate::{bus::kafka::topics, secrets::Secret};
 
 /// Proxies keep idle connections to hookbus for about this long, and retry nothing when one closes under a POST.
@@ -16,7 +16,23 @@ pub(super) fn rules(config: &Config, findings: &mut Findings) {
     listener(config, findings);
     kafka(config, findings);
     journal(config, findings);
+    bus(config, findings);
     sources(config, findings);
+}
+
+fn bus(config: &Config, findings: &mut Findings) {
+    let nats = config.bus.kind == BusKind::Nats;
+    findings.rule(
+        &["bus.unknown_types", "bus.kind"],
+        nats || config.bus.unknown_types == UnknownTypes::CatchAll,
+        "\"route\" is for kind = \"nats\" only; use \"catch_all\"",
+    );
+    if nats && config.bus.nats.publish_timeout >= config.listener.answer_timeout {
+        findings.warning(
+            "bus.nats.publish_timeout",
+            "is not below listener.answer_timeout: senders are told to come again before the bus has been given up",
+        );
+    }
 }
 
 fn listener(config: &Config, findings: &mut Findings) {

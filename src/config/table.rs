@@ -125,12 +125,20 @@ impl<'a, 'f> Table<'a, 'f> {
     }
 
     pub(super) fn size(&mut self, key: &'static str, default: u64, bounds: impl Into<Bounds<u64>>) -> u64 {
-        self.or(key, default, |value| {
-            let size = units::size(with_unit(value, &units::show_size(default))?);
-            bounds.into().hold(
-                size.map_err(|error| unit_text(error, "B, KiB, MiB, GiB", &units::show_size(default)))?,
-                |bytes| units::show_size(*bytes),
-            )
+        self.or(key, default, |value| size(value, default, &bounds.into()))
+    }
+
+    /// A size that `"off"` switches off.
+    pub(super) fn size_or_off(
+        &mut self,
+        key: &'static str,
+        default: Option<u64>,
+        example: u64,
+        range: RangeInclusive<u64>,
+    ) -> Option<u64> {
+        self.or(key, default, |value| match value {
+            Value::String(_, text) if text == units::OFF => Ok(None),
+            _ => size(value, example, &range.into()).map(Some).map_err(|text| format!("{text}, or \"off\"")),
         })
     }
 
@@ -158,6 +166,18 @@ impl<'a, 'f> Table<'a, 'f> {
         self.or(key, default, |value| {
             let example = || format!("must be an IP address and a port, such as \"{default}\"");
             text(value)?.parse().map_err(|_| example())
+        })
+    }
+
+    /// `true` or `false`.
+    pub(super) fn flag(&mut self, key: &'static str, default: bool) -> bool {
+        let from_environment = self.findings.is_from_environment(&self.path(key));
+        self.or(key, default, |value| match value {
+            Value::Bool(_, flag) => Ok(*flag),
+            // Variables are always text.
+            Value::String(_, text) if from_environment && text == "true" => Ok(true),
+            Value::String(_, text) if from_environment && text == "false" => Ok(false),
+            other => Err(format!("must be true or false, not {}", kind(other))),
         })
     }
 
@@ -205,6 +225,12 @@ pub(super) fn kind(value: &Value) -> &'static str {
         Value::Dict(..) => "a table",
         Value::Array(..) => "a list",
     }
+}
+
+fn size(value: &Value, example: u64, bounds: &Bounds<u64>) -> Reading<u64> {
+    let example = units::show_size(example);
+    let size = units::size(with_unit(value, &example)?);
+    bounds.hold(size.map_err(|error| unit_text(error, "B, KiB, MiB, GiB", &example))?, |bytes| units::show_size(*bytes))
 }
 
 fn duration(value: &Value, example: Duration, bounds: &Bounds<Duration>) -> Reading<Duration> {

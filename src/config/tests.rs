@@ -96,7 +96,7 @@ adress = "127.0.0.1:1"
 level = 3
 [bus]
 kind = "journal"
-waive = []
+waived = []
 [[sources]]
 name = "acme"
 vendor = "audit1"
@@ -110,7 +110,7 @@ secret_files = ["secrets/nowhere"]
          write it like \"5MiB\", with one of B, KiB, MiB, GiB",
         "listener.adress: unknown key; did you mean `address`?",
         "log.level: must be text in quotes, not a whole number",
-        "bus.waive: unknown key; remove it or correct its name",
+        "bus.waived: unknown key; did you mean `waive`?",
         "sources[0].secret_files[0]: the secret file does not exist; \
          name a readable file with the secret (relative to the working directory)",
     ];
@@ -175,7 +175,6 @@ fn each_bad_value_is_one_line_at_its_key() {
 fn each_bad_value_of_the_bus_and_of_a_source_is_one_line() {
     let place = Place::new();
     for (good, bad) in [
-        ("kind = \"journal\"", "kind = \"nats\""),
         ("kind = \"journal\"", "kind = \"kafka\""),
         ("kind = \"journal\"", "kind = \"journal\"\nkafka = { linger = 5 }"),
         ("kind = \"journal\"", "kind = \"file\""),
@@ -183,7 +182,11 @@ fn each_bad_value_of_the_bus_and_of_a_source_is_one_line() {
         ("kind = \"journal\"", "kind = \"journal\"\nsubject = \"a..{type}\""),
         ("kind = \"journal\"", "kind = \"journal\"\nsubject = \"a.{ty\\npe}\""),
         ("kind = \"journal\"", "kind = \"journal\"\nrecent_events = 0"),
-        ("kind = \"journal\"", "kind = \"journal\"\nunknown_types = \"catch_all\""),
+        ("kind = \"journal\"", "kind = \"journal\"\nunknown_types = \"route\""),
+        ("kind = \"journal\"", "kind = \"journal\"\nunknown_types = \"drop\""),
+        ("kind = \"journal\"", "kind = \"journal\"\nwaive = \"no_ack\""),
+        ("kind = \"journal\"", "kind = \"journal\"\nwaive = [\"everything\"]"),
+        ("kind = \"journal\"", "kind = \"journal\"\nnats = 1"),
         ("\"acme\"", "\"\""),
         ("\"acme\"", "\"Acme\""),
         ("\"acme\"", "\"none\""),
@@ -217,6 +220,57 @@ fn each_bad_value_of_the_bus_and_of_a_source_is_one_line() {
         assert_one(&lines, if good.starts_with("kind") { "bus." } else { "sources[0]." });
         assert!(key.is_none_or(|key| lines.concat().contains(key)), "{bad}: {lines:?}");
     }
+}
+
+#[test]
+fn each_bad_value_of_nats_is_one_line() {
+    let place = Place::new();
+    for (keys, blamed) in [
+        ("servers = []", "servers"),
+        ("servers = 'nats://a:4222'", "servers"),
+        ("servers = ['http://a']", "servers"),
+        ("servers = ['nats://user:hunter2@a:4222']", "servers"),
+        ("servers = [1]", "servers"),
+        ("stream = 'A.B'", "stream"),
+        ("stream = ''", "stream"),
+        ("credentials_file = 'secrets/none'", "credentials_file"),
+        ("user = 'a'", "user"),
+        ("user = ''", "user"),
+        ("password_file = 'secrets/audit1'", "password_file"),
+        ("password_file = 'hunter2'\nuser = 'a'", "password_file"),
+        ("credentials_file = 'secrets/audit1'\nnkey_seed_file = 'secrets/audit1'", "credentials_file"),
+        ("user = 'a'\npassword_file = 'secrets/audit1'\nnkey_seed_file = 'secrets/audit1'", "nkey_seed_file"),
+        ("ca_file = 'secrets/'", "ca_file"),
+        ("certificate_file = 'secrets/audit1'", "certificate_file"),
+        ("key_file = 'secrets/audit1'", "key_file"),
+        ("require_tls = 'true'", "require_tls"),
+        ("ack_timeout = '6s'", "ack_timeout"),
+        ("ack_timeout = '0s'", "ack_timeout"),
+        ("publish_timeout = '1h'", "publish_timeout"),
+        ("server = ['nats://a:4222']", "server"),
+        ("provision.replicas = 6", "provision.replicas"),
+        ("provision.max_age = '1h'", "provision.duplicate_window"),
+        ("provision.max_size = '1KiB'", "provision.max_size"),
+        ("provision = 'on'", "provision"),
+    ] {
+        let text = with_minimum("").replace("kind = \"journal\"", &format!("kind = \"nats\"\n[bus.nats]\n{keys}"));
+        let lines = place.lines(&text);
+        assert_one(&lines, &format!("bus.nats.{blamed}: "));
+        assert!(!lines.concat().contains("hunter2"), "{lines:?}");
+    }
+}
+
+#[test]
+fn nats_needs_nothing_but_its_kind() {
+    let place = Place::new();
+    let text = with_minimum("").replace("kind = \"journal\"", "kind = \"nats\"");
+    let bus = place.load(&text).unwrap().config.bus;
+    assert_eq!(bus, Bus::defaults(BusKind::Nats));
+    let keys = "unknown_types = 'route'\nwaive = ['no_ack', 'memory_storage']\n[bus.nats]\nservers = ['tls://a', 'nats://b:1']\n\
+                user = 'u'\npassword_file = 'secrets/audit1'\nrequire_tls = true";
+    let bus = place.load(&text.replace("kind = \"nats\"", &format!("kind = \"nats\"\n{keys}"))).unwrap().config.bus;
+    assert_eq!((bus.unknown_types, bus.waive), (UnknownTypes::Route, vec![Waiver::NoAck, Waiver::MemoryStorage]));
+    assert_eq!((bus.nats.servers.len(), bus.nats.user.as_deref(), bus.nats.require_tls), (2, Some("u"), true));
 }
 
 #[test]
@@ -414,7 +468,9 @@ fn the_example_shows_every_key() {
     for line in text.lines() {
         if line.starts_with('[') {
             section = line.trim_matches(['[', ']']);
-        } else if let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
+        } else if let Some((key, _)) =
+            line.trim_start_matches("## ").split_once(" = ").filter(|(key, _)| !key.starts_with('#'))
+        {
             shown.insert(format!("{section}.{key}"));
         }
     }

@@ -42,7 +42,7 @@ impl Reason {
             PublishError::TooLarge => Some(Reason::TooLarge),
             PublishError::Unroutable => Some(Reason::Unroutable),
             PublishError::Unauthorized => Some(Reason::Unauthorized),
-            PublishError::Timeout | PublishError::Refused | PublishError::Error => None,
+            PublishError::Timeout | PublishError::Refused | PublishError::Unprovisioned | PublishError::Error => None,
         }
     }
 

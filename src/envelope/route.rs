@@ -25,6 +25,7 @@ fn is_token(token: &str) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     pieces: Vec<Piece>,
+    routes_unknown: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +57,17 @@ pub struct Fields<'a> {
 }
 
 impl Template {
+    /// Whether it also gives subjects to routable types that no catalogue lists (`bus.unknown_types`).
+    #[must_use]
+    pub fn routing_unknown(self, routes_unknown: bool) -> Self {
+        Template { routes_unknown, ..self }
+    }
+
+    /// See [`Template::routing_unknown`].
+    pub fn routes_unknown(&self) -> bool {
+        self.routes_unknown
+    }
+
     /// The subject of one event.
     pub fn render(&self, fields: Fields<'_>) -> String {
         let mut subject = String::with_capacity(96);
@@ -82,6 +94,7 @@ impl Default for Template {
                 Piece::Text(".".into()),
                 Piece::Field(Field::Type),
             ],
+            routes_unknown: false,
         }
     }
 }
@@ -115,7 +128,7 @@ impl FromStr for Template {
         if !rest.is_empty() {
             pieces.push(Piece::Text(rest.into()));
         }
-        let template = Template { pieces };
+        let template = Template { pieces, routes_unknown: false };
         let probe = template.render(Fields { vendor: "v", source: "s", tenant: Some("t"), event_type: "a.b" });
         if probe.split('.').all(is_token) {
             Ok(template)

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
 use crate::config::{Log, LogFormat, LogLevel};
 
@@ -89,7 +89,13 @@ pub fn start(config: &Log) -> io::Result<Lines> {
     let lines = Lines { shared: Arc::new(Shared::new()), format: config.format, level: config.level };
     let shared = Arc::clone(&lines.shared);
     thread::Builder::new().name("log".into()).spawn(move || write_out(&shared))?;
-    let subscriber = tracing_subscriber::fmt().with_max_level(level).with_writer(lines.clone()).with_target(false);
+    // The NATS client tells each attempt to connect; `bus::nats` says what matters of it.
+    let filter = match config.level {
+        LogLevel::Info => "info,async_nats=warn".into(),
+        LogLevel::Error | LogLevel::Warn | LogLevel::Debug => level.to_string(),
+    };
+    let subscriber =
+        tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(lines.clone()).with_target(false);
     // A second start in one process (a test) keeps the first subscriber.
     let _already_set = match config.format {
         LogFormat::Json => tracing::subscriber::set_global_default(subscriber.json().flatten_event(true).finish()),

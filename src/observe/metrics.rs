@@ -93,6 +93,7 @@ struct JournalMetrics {
     up: IntGauge,
     appends: IntCounter,
     fsync_duration: Histogram,
+    dropped: IntCounter,
     damage_bytes: IntCounter,
     errors: Vec<(journal::Operation, IntCounter)>,
 }
@@ -227,6 +228,10 @@ impl journal::Observer for Metrics {
 
     fn error(&self, operation: journal::Operation) {
         add(&self.journal.errors, operation);
+    }
+
+    fn dropped(&self, records: u64) {
+        self.journal.dropped.inc_by(records);
     }
 
     fn damage(&self, bytes: u64) {

@@ -21,6 +21,8 @@ mod http;
 mod kafka;
 mod kafka_broker;
 mod limits;
+mod nats;
+mod nats_server;
 mod observe;
 mod rotation;
 mod verification;

@@ -61,6 +61,7 @@ impl BusMetrics {
         // The embedded bus fsyncs one copy; a broker has to be asked.
         let (bus, class) = match kind {
             BusKind::Journal => ("journal", DurabilityClass::Synced),
+            BusKind::Nats => ("nats", DurabilityClass::Unknown),
             BusKind::Kafka => ("kafka", DurabilityClass::Unknown),
         };
         let metrics = BusMetrics {

@@ -76,6 +76,7 @@ impl Families<'_> {
             (Err(PublishError::Refused), "refused"),
             (Err(PublishError::TooLarge), "too_large"),
             (Err(PublishError::Unroutable), "unroutable"),
+            (Err(PublishError::Unprovisioned), "unroutable"),
             (Err(PublishError::Unauthorized), "unauthorized"),
             (Err(PublishError::Error), "error"),
         ];
@@ -114,6 +115,7 @@ impl Families<'_> {
             up: self.gauge("journal_up", "1 while the journal can take events.")?,
             appends: self.counter("journal_appends_total", "Records appended and fsynced.")?,
             fsync_duration: self.durations("journal_fsync_duration_seconds", "One group commit's fdatasync.")?,
+            dropped: self.counter("journal_dropped_records_total", "Records that retention dropped.")?,
             damage_bytes: self.counter("journal_damage_bytes_total", "Damaged bytes that recovery passed over.")?,
             errors: [
                 (Operation::Append, "append"),

@@ -1,0 +1,236 @@
+//! What the stream is worth: its settings, read at the start and after each new connection.
+//!
+//! In: the stream's settings as the broker tells them. Out: a refusal to start, warnings, and the class of durability.
+//! It changes nothing on the broker, and never claims what a client cannot see: whether servers sync before they
+//! acknowledge is their own setting (`sync_interval: always`).
+
+use std::time::Duration;
+
+use async_nats::jetstream::{
+    context::GetStreamErrorKind,
+    stream::{Config as Settings, DiscardPolicy, StorageType},
+};
+
+use super::{
+    Shared,
+    subjects::{covers, wanted},
+};
+use crate::{
+    config::{
+        Config, Encoding, Waiver,
+        units::{show_duration, show_size},
+    },
+    observe::metrics::{DurabilityClass, Metrics},
+};
+
+/// Within this the vendors' documented retries end (8 h 36 min), rounded up.
+const RETRIES: Duration = Duration::from_hours(12);
+/// Copies of a stream that survive the loss of one server.
+const REPLICAS: usize = 3;
+/// Bytes of headers, and again of attributes in a structured message, at most.
+const ENVELOPE: u64 = 4 << 10;
+
+/// What the settings come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Why no acknowledgement of this stream can be trusted, unless waived.
+    pub refusals: Vec<(Waiver, String)>,
+    /// What the operator should know.
+    pub warnings: Vec<String>,
+    /// For `bus_durability_info`.
+    pub class: DurabilityClass,
+    /// The same in words.
+    pub worth: &'static str,
+}
+
+/// Holds a stream's settings against the configuration. `max_payload`: of the server, bytes.
+pub fn judge(settings: &Settings, config: &Config, max_payload: usize) -> Verdict {
+    let memory = settings.storage == StorageType::Memory;
+    let mut refusals = Vec::new();
+    if memory {
+        refusals.push((
+            Waiver::MemoryStorage,
+            "keeps its messages in memory: a restart of its servers loses acknowledged events (waive: \
+             memory_storage)"
+                .into(),
+        ));
+    }
+    if settings.no_ack {
+        refusals.push((
+            Waiver::NoAck,
+            "acknowledges nothing (no_ack): no event would ever be known to be stored (waive: no_ack)".into(),
+        ));
+    }
+    let (class, worth) = if memory {
+        (DurabilityClass::Memory, "the event is in the memory of its servers")
+    } else if settings.no_ack {
+        (DurabilityClass::Unknown, "nothing")
+    } else if settings.num_replicas >= REPLICAS {
+        (
+            DurabilityClass::Replicated,
+            "most replicas have the event; whether it is on their disks is their sync_interval",
+        )
+    } else {
+        (
+            DurabilityClass::Unknown,
+            "one server has the event; a power cut may lose it unless its sync_interval is always",
+        )
+    };
+    Verdict { refusals, warnings: warnings(settings, config, max_payload), class, worth }
+}
+
+fn warnings(settings: &Settings, config: &Config, max_payload: usize) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let mut warn = |text: String| warnings.push(text);
+    if settings.num_replicas < REPLICAS && settings.storage == StorageType::File {
+        warn(format!("has {} replica(s): the loss of a disk loses acknowledged events", settings.num_replicas));
+    }
+    if settings.discard == DiscardPolicy::Old {
+        warn("discards its oldest messages when it is full, read or not; discard new refuses the new ones".into());
+    }
+    if settings.sealed {
+        warn("is sealed and takes nothing any more".into());
+    }
+    let missing: Vec<String> = wanted(config)
+        .into_iter()
+        .filter(|subject| !settings.subjects.iter().any(|pattern| covers(pattern, subject)))
+        .collect();
+    if !missing.is_empty() {
+        warn(format!("does not take all of {}", missing.join(", ")));
+    }
+    if settings.duplicate_window < RETRIES {
+        warn(format!(
+            "forgets message ids after {}: a vendor's later retry may be stored twice (12h covers all their retries)",
+            show_duration(settings.duplicate_window)
+        ));
+    }
+    let largest = largest_message(config);
+    for (whose, limit) in [
+        ("its max_msg_size", u64::try_from(settings.max_message_size).unwrap_or(0)),
+        ("the server's max_payload", u64::try_from(max_payload).unwrap_or(0)),
+    ] {
+        if limit > 0 && limit < largest {
+            warn(format!(
+                "{whose}, {}, is below {}, the largest message that max_body allows: larger events are refused",
+                show_size(limit),
+                show_size(largest)
+            ));
+        }
+    }
+    warnings
+}
+
+/// The message of the largest body: one that is not JSON becomes base64 in a structured message.
+fn largest_message(config: &Config) -> u64 {
+    let body = config.sources.iter().map(|source| source.max_body).max().unwrap_or(config.listener.max_body);
+    let body = u64::try_from(body).unwrap_or(u64::MAX);
+    match config.bus.encoding {
+        Encoding::Structured => body.div_ceil(3).saturating_mul(4).saturating_add(2 * ENVELOPE),
+        Encoding::Binary => body.saturating_add(ENVELOPE),
+    }
+}
+
+/// Looks at the stream before anything is accepted.
+///
+/// # Errors
+/// When the stream loses acknowledged events by its nature, and nobody has waived that.
+pub(super) async fn at_start(shared: &Shared, config: &Config, metrics: &Metrics) -> Result<(), String> {
+    let Some(verdict) = look(shared, config, metrics).await else { return Ok(()) };
+    let waived = |waiver: &Waiver| config.bus.waive.contains(waiver);
+    match verdict.refusals.iter().find(|(waiver, _)| !waived(waiver)) {
+        Some((_, text)) => Err(format!("stream {} {text}", shared.stream)),
+        None => Ok(()),
+    }
+}
+
+/// Looks at the stream while events flow: what would have stopped the start is an error line now, since stopping
+/// would lose more.
+pub(super) async fn again(shared: &Shared, config: &Config, metrics: &Metrics) {
+    if let Some(verdict) = look(shared, config, metrics).await {
+        for (_, text) in verdict.refusals.iter().filter(|(waiver, _)| !config.bus.waive.contains(waiver)) {
+            tracing::error!("stream {} {text}", shared.stream);
+        }
+    }
+}
+
+/// `None`: the broker does not tell.
+async fn look(shared: &Shared, config: &Config, metrics: &Metrics) -> Option<Verdict> {
+    let stream = match shared.context.get_stream(&shared.stream).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            metrics.bus.durability(DurabilityClass::Unknown);
+            let stream = &shared.stream;
+            if matches!(error.kind(), GetStreamErrorKind::JetStream(_)) {
+                tracing::warn!(stream, %error, "no such stream: events are refused until `hookbus provision` makes it");
+            } else {
+                tracing::warn!(stream, %error, "the stream's settings cannot be read: what an ack is worth is unknown");
+            }
+            return None;
+        }
+    };
+    let verdict = judge(&stream.cached_info().config, config, shared.client.max_payload());
+    metrics.bus.durability(verdict.class);
+    verdict.warnings.iter().for_each(|text| tracing::warn!("stream {} {text}", shared.stream));
+    tracing::info!(stream = shared.stream, class = ?verdict.class, "an acknowledgement means: {}", verdict.worth);
+    Some(verdict)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::{BusKind, Source},
+        vendor::Vendor,
+    };
+
+    fn good() -> Settings {
+        Settings {
+            name: "WEBHOOKS".into(),
+            subjects: vec!["webhooks.>".into()],
+            discard: DiscardPolicy::New,
+            num_replicas: 3,
+            duplicate_window: RETRIES,
+            ..Settings::default()
+        }
+    }
+
+    fn verdict(settings: &Settings) -> Verdict {
+        let sources = vec![Source::defaults("acme", Vendor::Policy1099, "/a", Vec::new())];
+        judge(settings, &Config::defaults(BusKind::Nats, sources), 8 << 20)
+    }
+
+    #[test]
+    fn a_good_stream_has_no_faults() {
+        let verdict = verdict(&good());
+        assert_eq!(
+            (verdict.refusals.len(), verdict.warnings.len(), verdict.class),
+            (0, 0, DurabilityClass::Replicated)
+        );
+    }
+
+    #[test]
+    fn each_fault_is_said_once() {
+        for (settings, warning) in [
+            (Settings { num_replicas: 1, ..good() }, "1 replica"),
+            (Settings { discard: DiscardPolicy::Old, ..good() }, "discards its oldest"),
+            (Settings { sealed: true, ..good() }, "sealed"),
+            (Settings { subjects: vec!["other.>".into()], ..good() }, "webhooks.1099policy.>"),
+            (Settings { duplicate_window: Duration::from_mins(2), ..good() }, "after 2m"),
+            (Settings { max_message_size: 1 << 20, ..good() }, "max_msg_size, 1MiB"),
+        ] {
+            let verdict = verdict(&settings);
+            assert!(matches!(&verdict.warnings[..], [text] if text.contains(warning)), "{verdict:?}");
+            assert!(verdict.refusals.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_stream_that_loses_what_it_acknowledges_is_refused() {
+        let memory = verdict(&Settings { storage: StorageType::Memory, ..good() });
+        assert!(matches!(memory.refusals[..], [(Waiver::MemoryStorage, _)]));
+        assert_eq!(memory.class, DurabilityClass::Memory);
+        let silent = verdict(&Settings { no_ack: true, ..good() });
+        assert!(matches!(silent.refusals[..], [(Waiver::NoAck, _)]));
+        assert_eq!(silent.class, DurabilityClass::Unknown);
+    }
+}

@@ -1,0 +1,122 @@
+//! Who waits for which answer.
+//!
+//! In: numbers of tickets, and answers from the wire. Out: each answer to the attempt that waits under its number. It
+//! keeps nothing for a publication that has ended.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use tokio::sync::oneshot;
+
+/// What ends an attempt.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// A message came to the reply subject.
+    Reply(async_nats::Message),
+    /// The server forbids the subject; it says so apart from any reply.
+    Forbidden,
+    /// The server forbids us to listen for replies.
+    Deaf,
+}
+
+/// The table.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    next: AtomicU64,
+    entries: Mutex<HashMap<u64, Entry>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    subject: String,
+    answer: oneshot::Sender<Answer>,
+}
+
+impl Waiting {
+    /// A number for one publication.
+    pub(super) fn ticket(&self) -> Ticket<'_> {
+        Ticket { waiting: self, number: self.next.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// Brings a reply to whoever waits for it.
+    pub(super) fn reply(&self, message: async_nats::Message) {
+        let number = message.subject.rsplit('.').next().and_then(|token| token.parse().ok());
+        let entry = number.and_then(|number: u64| self.lock().remove(&number));
+        if let Some(entry) = entry {
+            // Nobody waits any more.
+            let _late = entry.answer.send(Answer::Reply(message));
+        }
+    }
+
+    /// Ends every attempt on a subject.
+    pub(super) fn forbid(&self, subject: &str) {
+        self.end(|entry| entry.subject == subject, || Answer::Forbidden);
+    }
+
+    /// Ends every attempt.
+    pub(super) fn deafen(&self) {
+        self.end(|_| true, || Answer::Deaf);
+    }
+
+    fn end(&self, meant: impl Fn(&Entry) -> bool, answer: impl Fn() -> Answer) {
+        for (_, entry) in self.lock().extract_if(|_, entry| meant(entry)) {
+            let _late = entry.answer.send(answer());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One publication's number; nothing is kept under it once it is dropped.
+#[derive(Debug)]
+pub(super) struct Ticket<'a> {
+    waiting: &'a Waiting,
+    number: u64,
+}
+
+impl Ticket<'_> {
+    /// Last token of the reply subject.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Begins to wait. An answer to an earlier attempt counts for this one too.
+    pub(super) fn wait(&self, subject: &str) -> oneshot::Receiver<Answer> {
+        let (answer, answered) = oneshot::channel();
+        self.waiting.lock().insert(self.number, Entry { subject: subject.into(), answer });
+        answered
+    }
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        self.waiting.lock().remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forbidden_subject_ends_its_own_attempts_and_leaves_nothing_behind() {
+        let waiting = Waiting::default();
+        let (first, second) = (waiting.ticket(), waiting.ticket());
+        let (mut mine, mut other) = (first.wait("a.b"), second.wait("a.c"));
+        waiting.forbid("a.b");
+        assert!(matches!(mine.try_recv(), Ok(Answer::Forbidden)));
+        assert!(other.try_recv().is_err());
+        waiting.deafen();
+        assert!(matches!(other.try_recv(), Ok(Answer::Deaf)));
+        let _unanswered = first.wait("a.b");
+        drop((first, second));
+        assert!(waiting.lock().is_empty());
+    }
+}
