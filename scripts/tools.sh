@@ -7,22 +7,14 @@ mkdir -p "$tools"
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
-# Debian packages that must be installed: the fault injector of the durability tests, and what builds C.
+# What building needs, and what the tests call: the fault injector of the durability tests, certificates, npm.
+scripts/packages.sh
 missing=()
-for command in strace cc make python3 npm pkg-config openssl; do command -v "$command" >/dev/null || missing+=("$command"); done
+for command in strace openssl npm; do command -v "$command" >/dev/null || missing+=("$command"); done
 if [ ${#missing[@]} -gt 0 ]; then
-  declare -A package=([strace]=strace [cc]=gcc [make]=make [python3]=python3-pip [npm]=npm [pkg-config]=pkg-config [openssl]=openssl)
   as_root apt-get update -qq
-  for command in "${missing[@]}"; do as_root apt-get install -qq -y "${package[$command]}" >/dev/null; done
+  as_root apt-get install -qq -y "${missing[@]}" >/dev/null
 fi
-
-# What the Kafka client is built with.
-for library in openssl:libssl-dev zlib:zlib1g-dev; do
-  if ! pkg-config --exists "${library%%:*}"; then
-    as_root apt-get update -qq
-    as_root apt-get install -qq -y "${library##*:}" >/dev/null
-  fi
-done
 
 # The broker that the tests of the Kafka bus run against.
 scripts/kafka.sh

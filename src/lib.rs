@@ -50,7 +50,9 @@
 //!   `it::nats::events_arrive_with_their_headers_in_both_modes`
 //! - Memory stays within the budget: `it::limits::a_flood_of_unsigned_bodies_stays_within_the_budget`
 //! - Recovery needs nobody: `journal`'s model test, `it::durability::damage_never_stops_the_start`
-//! - A signed event is never refused for being odd: `vendor`'s stranger tests, `it::events`
+//! - An outage of the broker reorders and loses nothing: `delivery::gate`'s model test, `it::nats::the_spool_carries_an_outage`
+//! - A signed event is never refused for being odd: `vendor::tests::no_hostile_type_gets_through`,
+//!   `vendor::tests::wrong_shapes_are_events_too`, `it::events`
 
 pub mod body;
 pub mod bus;

@@ -460,3 +460,30 @@ fn provision_makes_the_stream_and_says_what_is_missing() {
     assert!(!gateway.log_so_far().contains("discards its oldest"));
     assert_eq!(Setup::new("", "").run(&["provision"]).status.code(), Some(64), "the journal needs none");
 }
+
+/// With the spool an outage is nobody's business: every event is answered 200 while the server is gone, and afterwards the
+/// stream has each of them once, every sender's in order.
+#[test]
+fn the_spool_carries_an_outage() {
+    let mut server = NatsServer::start();
+    server.operator().create(Operator::settings());
+    let setup = server.setup("", "ack_timeout = \"500ms\"");
+    let file = setup.path().join("hookbus.toml");
+    let text = std::fs::read_to_string(&file).unwrap().replace("spool = \"off\"", "hedge_after = \"300ms\"");
+    std::fs::write(&file, text).unwrap();
+    let gateway = setup.start();
+    let answered = under_load(&gateway, |wait_for| {
+        wait_for(200);
+        server.kill();
+        gateway.wait_for_metric("bus_up", 0.0);
+        wait_for(3000);
+        assert_eq!(gateway.get_admin("/readyz").status, 200, "the spool takes events");
+        server.run();
+        wait_for(500);
+    });
+    gateway.wait_for_metric("journal_records", 0.0);
+    assert!(gateway.metric(r#"spool_events_total{cause="gate"}"#) > 1000.0);
+    assert_eq!(gateway.metric(r#"http_requests_total{source="acme",status="503"}"#), 0.0);
+    assert_eq!(gateway.metric("dead_letters"), 0.0);
+    println!("{}", assert_kept(&answered, &gateway, &server.operator()));
+}

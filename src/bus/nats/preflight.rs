@@ -171,7 +171,12 @@ async fn look(shared: &Shared, config: &Config, metrics: &Metrics) -> Option<Ver
     let verdict = judge(&stream.cached_info().config, config, shared.client.max_payload());
     metrics.bus.durability(verdict.class);
     verdict.warnings.iter().for_each(|text| tracing::warn!("stream {} {text}", shared.stream));
-    tracing::info!(stream = shared.stream, class = ?verdict.class, "an acknowledgement means: {}", verdict.worth);
+    tracing::info!(
+        stream = shared.stream,
+        class = verdict.class.as_str(),
+        "an acknowledgement means: {}",
+        verdict.worth
+    );
     Some(verdict)
 }
 

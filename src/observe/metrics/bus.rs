@@ -45,7 +45,8 @@ pub enum DurabilityClass {
 }
 
 impl DurabilityClass {
-    fn as_str(self) -> &'static str {
+    /// The label.
+    pub fn as_str(self) -> &'static str {
         match self {
             DurabilityClass::ReplicatedSynced => "replicated_synced",
             DurabilityClass::Replicated => "replicated",
