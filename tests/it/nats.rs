@@ -40,8 +40,10 @@ fn with_stream() -> (NatsServer, Operator) {
     (server, operator)
 }
 
+/// One sender's events are about one policy: they share a key, so their order is promised (P5).
 fn event(number: usize) -> Vec<u8> {
-    format!(r#"{{"id":"evt_{number}","type":"policy.active","data":{{"object":{{"id":"pl_{number}","n":1.50}}}}}}"#)
+    let policy = number / SENDER;
+    format!(r#"{{"id":"evt_{number}","type":"policy.active","data":{{"object":{{"id":"pl_{policy}","n":1.50}}}}}}"#)
         .into()
 }
 
