@@ -98,7 +98,7 @@ impl Default for Nats {
             key_file: None,
             require_tls: false,
             ack_timeout: Duration::from_secs(2),
-            publish_timeout: Duration::from_secs(5),
+            publish_timeout: Duration::from_secs(4),
             provision: NatsProvision::default(),
         }
     }

@@ -1,4 +1,4 @@
-//! One source's metrics, resolved at the start: a request touches counters, never a label look-up.
+//! One source's metrics, resolved at the start: a request touches counters, and looks up one name, its type.
 
 use std::{collections::HashMap, sync::Arc};
 
