@@ -199,6 +199,22 @@ broker.session.timeout.ms=2500
         records
     }
 
+    /// Whether a consumer group has committed every record of a topic.
+    pub fn has_committed_all(&self, group: &str, topic: &str) -> bool {
+        let consumer: BaseConsumer = self.client().set("group.id", group).create().unwrap();
+        let wait = Duration::from_secs(20);
+        let metadata = consumer.fetch_metadata(Some(topic), wait).unwrap();
+        let mut list = TopicPartitionList::new();
+        for partition in metadata.topics()[0].partitions() {
+            list.add_partition(topic, partition.id());
+        }
+        let Ok(committed) = consumer.committed_offsets(list, wait) else { return false };
+        committed.elements().iter().all(|place| {
+            let (_, high) = consumer.fetch_watermarks(topic, place.partition(), wait).unwrap();
+            high == 0 || place.offset() == Offset::Offset(high)
+        })
+    }
+
     /// A gateway's folder with this broker as its bus. `bus`: more keys of `[bus]`; `kafka`: more of `[bus.kafka]`.
     pub fn setup(&self, listener: &str, bus: &str, kafka: &str) -> Setup {
         let brokers = format!("brokers = [\"{}\"]", self.address());

@@ -12,6 +12,7 @@
 
 mod commands;
 mod config;
+mod consumers;
 mod drain;
 mod durability;
 mod envelope;
@@ -25,4 +26,5 @@ mod nats;
 mod nats_server;
 mod observe;
 mod rotation;
+mod schema;
 mod verification;
