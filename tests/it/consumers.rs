@@ -1,5 +1,6 @@
 //! The examples for subscribers, each as its reader would run it: against a real broker, behind a real gateway, in both
-//! content modes, killed in the middle and started again, and given everything twice.
+//! content modes, killed in the middle and started again, left without its broker for a while (on NATS), and given everything
+//! twice.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,6 +23,9 @@ use crate::{
 
 /// Events before the kill, and as many after it.
 const HALF: usize = 60;
+
+/// Events after an outage of the broker.
+const AFTER_OUTAGE: usize = 10;
 
 #[derive(Clone, Copy)]
 enum Language {
@@ -210,18 +214,29 @@ fn post(gateway: &Gateway, numbers: std::ops::Range<usize>, odd: bool) -> Vec<Po
     numbers.map(one).collect()
 }
 
-/// The life of a service. `caught_up`: whether everything was acknowledged under a name.
-fn live(service: &Service, gateway: &Gateway, caught_up: &dyn Fn(&str) -> bool) -> String {
+/// The life of a service. `outage`: ends the broker and starts it again. `caught_up`: whether everything was
+/// acknowledged under a name.
+fn live(service: &Service, gateway: &Gateway, outage: &mut dyn FnMut(), caught_up: &dyn Fn(&str) -> bool) -> String {
     let odd = service.bus == "nats"; // on Kafka quarantine is one topic for all tests
-    let mut posted = post(gateway, 0..HALF, odd);
+    // The kill comes while events come in: the first one shows that it is awake.
+    let mut posted = post(gateway, 0..1, odd);
     let mut first = service.start("example");
-    service.wait_for(&mut first, HALF / 4);
-    first.kill();
-    let before = service.handled().len();
+    service.wait_for(&mut first, 1);
+    let before = thread::scope(|scope| {
+        let poster = scope.spawn(|| post(gateway, 1..HALF, odd));
+        service.wait_for(&mut first, HALF / 4);
+        first.kill();
+        let before = service.handled().len();
+        posted.extend(poster.join().unwrap());
+        before
+    });
 
     posted.extend(post(gateway, HALF..2 * HALF, odd));
     let mut second = service.start("example");
     service.wait_for(&mut second, 2 * HALF);
+    outage();
+    posted.extend(post(gateway, 2 * HALF..2 * HALF + AFTER_OUTAGE, odd));
+    service.wait_for(&mut second, posted.len());
     wait("acknowledgements", || caught_up("example"));
     second.stop(service);
 
@@ -268,7 +283,7 @@ fn by_key<'a>(posted: &'a [Posted], order: &'a [String]) -> BTreeMap<&'a str, Ve
 
 fn on_nats(language: Language) -> String {
     let both = ["structured", "binary"].map(|encoding| {
-        let server = NatsServer::start();
+        let mut server = NatsServer::start();
         let operator = server.operator();
         operator.create(Operator::settings());
         let gateway = server.setup(&format!("encoding = \"{encoding}\""), "").start();
@@ -280,13 +295,19 @@ fn on_nats(language: Language) -> String {
             broker: ("NATS_URL", server.url()),
             names: String::new(),
         };
-        live(&service, &gateway, &|durable| {
+        let mut outage = || {
+            server.kill();
+            gateway.wait_for_metric("bus_up", 0.0);
+            server.run();
+            gateway.wait_for_metric("bus_up", 1.0);
+        };
+        live(&service, &gateway, &mut outage, &|durable| {
             operator.runtime.block_on(async {
-                let stream = operator.context.get_stream("WEBHOOKS").await.unwrap();
-                let Ok(mut consumer) = stream.get_consumer(durable).await else { return false };
-                let consumer: &mut PullConsumer = &mut consumer;
-                let info = consumer.info().await.unwrap();
-                info.num_pending == 0 && info.num_ack_pending == 0
+                let Ok(stream) = operator.context.get_stream("WEBHOOKS").await else { return false };
+                let Ok(mut consumer): Result<PullConsumer, _> = stream.get_consumer(durable).await else {
+                    return false;
+                };
+                consumer.info().await.is_ok_and(|info| info.num_pending == 0 && info.num_ack_pending == 0)
             })
         })
     });
@@ -309,7 +330,8 @@ fn on_kafka(language: Language) -> String {
             broker: ("KAFKA_BROKERS", broker.address()),
             names: format!("{prefix}."),
         };
-        live(&service, &gateway, &|group| {
+        // The broker is shared with other tests: it stays.
+        live(&service, &gateway, &mut || {}, &|group| {
             topics.iter().all(|topic| broker.has_committed_all(&format!("{prefix}.{group}"), topic))
         })
     });

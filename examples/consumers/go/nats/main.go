@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"net/url"
@@ -71,8 +72,13 @@ func run(ctx context.Context, subject string) error {
 	}
 	for ctx.Err() == nil {
 		message, err := consumer.Next(jetstream.FetchMaxWait(time.Second))
+		if errors.Is(err, nats.ErrTimeout) {
+			continue // nothing came
+		}
 		if err != nil {
-			continue // nothing came, or the server is away: the client connects again by itself
+			log.Print(err) // the server is away: the client connects again by itself
+			time.Sleep(time.Second)
+			continue
 		}
 		event, err := read(ctx, message)
 		if err != nil {
