@@ -1,7 +1,7 @@
 # The verbs of this repository. `make demo` and `make test` set up all they need on a machine that has the Rust
 # toolchain, Python, Node and a package manager.
 
-.PHONY: help demo test lint bench fuzz schemas tools ci clean
+.PHONY: help demo test rolling lint bench fuzz schemas tools ci clean
 
 help: ## these verbs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -11,6 +11,9 @@ demo: ## see one signed event of each vendor go in and come out
 
 test: tools ## run every test
 	cargo test --locked
+
+rolling: tools ## 20 rolling updates under load behind HAProxy and behind nginx: a table of what failed, about 12 minutes
+	HOOKBUS_ROLLINGS=$${HOOKBUS_ROLLINGS:-20} cargo test --locked --quiet --test it rolling::behind -- --nocapture
 
 lint: tools ## formatting, clippy, docs, licences, shell scripts: all without a warning
 	cargo fmt --check

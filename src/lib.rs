@@ -53,6 +53,8 @@
 //! - An outage of the broker reorders and loses nothing: `delivery::gate`'s model test, `it::nats::the_spool_carries_an_outage`
 //! - What subscribers are told is what is published, attribute by attribute and header by header: `it::schema`; and the
 //!   consumers that they copy skip nothing and handle nothing twice: `it::consumers`
+//! - A rolling update fails no request and loses no event: `it::rolling`,
+//!   `it::drain::a_request_under_way_when_connections_are_closed_is_answered`
 //! - A signed event is never refused for being odd: `vendor::tests::no_hostile_type_gets_through`,
 //!   `vendor::tests::wrong_shapes_are_events_too`, `it::events`
 

@@ -38,7 +38,8 @@ const consumer = kafka.consumer({
   sessionTimeout: 10_000,
 });
 await consumer.connect();
-// A new group begins with the oldest event that the topics still have.
+// A new group begins with the oldest event that the topics still have. Topics that are made later are found at the next
+// start.
 await consumer.subscribe({ topics: [new RegExp(process.argv[2] ?? "^webhooks\\.")], fromBeginning: true });
 await consumer.run({
   // Only what is handled is committed, in the background; what is not yet comes again after a crash.

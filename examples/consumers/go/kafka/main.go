@@ -45,6 +45,8 @@ func run(ctx context.Context, topics string) error {
 		kgo.ConsumerGroup(events.Setting("GROUP", "example")),
 		// After this long without a sign of life an instance's partitions go to another.
 		kgo.SessionTimeout(10*time.Second),
+		// Topics that are made later are found after this long.
+		kgo.MetadataMaxAge(time.Minute),
 		kgo.ConsumeRegex(),
 		kgo.ConsumeTopics(topics),
 		// A new group begins with the oldest event that the topics still have.
