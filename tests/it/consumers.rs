@@ -320,8 +320,6 @@ fn on_kafka(language: Language) -> String {
         let prefix = format!("consumer_{}_{encoding}", language.name());
         let topics = [format!("{prefix}.1099policy.policy"), format!("{prefix}.audit1.file")];
         broker.create(&topics.each_ref().map(String::as_str));
-        // A broker under load needs a moment until it shows them; before that the catch-all would get the first events.
-        wait("the topics", || topics.iter().all(|topic| broker.topics().contains(topic)));
         let bus = format!("encoding = \"{encoding}\"\nsubject = \"{prefix}.{{vendor}}.{{category}}\"");
         let gateway = broker.setup("", &bus, "").start();
         let service = Service {
