@@ -1,7 +1,7 @@
 # The verbs of this repository. `make demo` and `make test` set up all they need on a machine that has the Rust
 # toolchain, Python, Node and a package manager.
 
-.PHONY: help demo test rolling lint bench fuzz tools ci clean
+.PHONY: help demo test rolling lint bench fuzz schemas tools ci clean
 
 help: ## these verbs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -27,6 +27,9 @@ bench: ## measure the rooms on the way of an event
 
 fuzz: ## long fuzz runs of the property tests (PROPTEST_CASES each)
 	PROPTEST_CASES=$${PROPTEST_CASES:-20000} cargo test --locked --release --lib
+
+schemas: ## write the AsyncAPI document and the JSON Schemas of schemas/ anew
+	cargo run --locked --quiet -- schema --defaults --directory schemas
 
 tools: ## fetch the tools that tests use into target/tools
 	@scripts/tools.sh

@@ -36,6 +36,9 @@ fi
 # The broker that the NATS tests start.
 scripts/nats.sh
 
+# The clients of subscribers: the examples run in the tests.
+scripts/consumer-tools.sh
+
 # The proxies of the rolling-update test.
 scripts/proxies.sh
 

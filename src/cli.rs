@@ -1,16 +1,23 @@
 //! The command line: words into calls, results into exit codes. 0 done, 1 failed, 64 used or configured wrongly.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::{
-    commands::{check, provision, serve, tail, trigger},
-    config::{Config, Loaded},
+    commands::{check, provision, schema, serve, tail, trigger},
+    config::{Config, Loaded, Problems},
+    schema::Scope,
 };
 
 /// sysexits.h `EX_USAGE`: the operator must change something before a restart can help.
 const EX_USAGE: u8 = 64;
+
+/// The configuration file, unless another is named.
+const CONFIG: &str = "hookbus.toml";
 
 const VERSION: &str =
     concat!(env!("CARGO_PKG_VERSION"), " (", env!("HOOKBUS_REVISION"), ", rustc ", env!("HOOKBUS_RUSTC"), ")");
@@ -31,7 +38,7 @@ struct Cli {
 #[derive(Debug, Args)]
 struct Global {
     /// Configuration file; `HOOKBUS__SECTION__KEY` variables lie on top of it
-    #[arg(long, global = true, value_name = "FILE", env = "HOOKBUS_CONFIG", default_value = "hookbus.toml")]
+    #[arg(long, global = true, value_name = "FILE", env = "HOOKBUS_CONFIG", default_value = CONFIG)]
     config: PathBuf,
 }
 
@@ -80,6 +87,17 @@ enum Command {
     #[command(verbatim_doc_comment)]
     Provision(provision::Options),
 
+    /// Print what subscribers may rely on: an AsyncAPI document of the bus, JSON Schemas of envelope and payloads
+    ///
+    /// Topics or subjects, bus and content mode are those of the configuration file; without one, the defaults.
+    ///
+    /// Examples:
+    ///   hookbus schema > asyncapi.json
+    ///   hookbus schema audit1/file.processed
+    ///   hookbus schema --directory schemas
+    #[command(verbatim_doc_comment)]
+    Schema(schema::Options),
+
     /// Print a completion script for your shell
     ///
     /// Example: `hookbus completions bash > /etc/bash_completion.d/hookbus`
@@ -113,6 +131,15 @@ pub fn main() -> ExitCode {
     {
         return finish(trigger::list(options));
     }
+    if let Command::Schema(options) = &cli.command {
+        return match scope(options, &cli.global.config) {
+            Ok(scope) => finish(schema::run(options, &scope)),
+            Err(problems) => {
+                say(&problems);
+                ExitCode::from(EX_USAGE)
+            }
+        };
+    }
     let loaded = match Config::load(&cli.global.config, environment()) {
         Ok(loaded) => loaded,
         Err(problems) => {
@@ -123,6 +150,14 @@ pub fn main() -> ExitCode {
     finish(run(&cli, &loaded))
 }
 
+/// What `schema` speaks of. A subscriber has no configuration file, and none is asked of him.
+fn scope(options: &schema::Options, file: &Path) -> Result<Scope, Problems> {
+    if options.defaults || (file == Path::new(CONFIG) && !file.exists()) {
+        return Ok(Scope::defaults());
+    }
+    Config::load(file, environment()).map(|loaded| Scope::of(&loaded.config))
+}
+
 fn run(cli: &Cli, loaded: &Loaded) -> Result<(), Failure> {
     match &cli.command {
         Command::Serve => serve::run(loaded),
@@ -130,7 +165,8 @@ fn run(cli: &Cli, loaded: &Loaded) -> Result<(), Failure> {
         Command::Trigger(options) => trigger::run(options, &loaded.config),
         Command::Provision(options) => provision::run(options, &loaded.config),
         Command::Tail(options) => tail::run(options, &loaded.config),
-        Command::Completions { .. } => Ok(()),
+        // Neither needs a configuration: they have ended before.
+        Command::Schema(_) | Command::Completions { .. } => Ok(()),
     }
 }
 

@@ -24,7 +24,7 @@
 //! | [`observe`] | what happened | metrics, health, logs | sits on the request path |
 //!
 //! Around them: [`config`] and [`secrets`] (what the operator says), [`server`] (start and stop, in order), [`cli`] and
-//! [`commands`] (what the operator calls), [`json`] and [`pattern`] (tools).
+//! [`commands`] (what the operator calls), [`schema`] (what subscribers may rely on), [`json`] and [`pattern`] (tools).
 //!
 //! # Invariants, and the test that guards each
 //!
@@ -51,6 +51,8 @@
 //! - Memory stays within the budget: `it::limits::a_flood_of_unsigned_bodies_stays_within_the_budget`
 //! - Recovery needs nobody: `journal`'s model test, `it::durability::damage_never_stops_the_start`
 //! - An outage of the broker reorders and loses nothing: `delivery::gate`'s model test, `it::nats::the_spool_carries_an_outage`
+//! - What subscribers are told is what is published, attribute by attribute and header by header: `it::schema`; and the
+//!   consumers that they copy skip nothing and handle nothing twice: `it::consumers`
 //! - A rolling update fails no request and loses no event: `it::rolling`,
 //!   `it::drain::a_request_under_way_when_connections_are_closed_is_answered`
 //! - A signed event is never refused for being odd: `vendor::tests::no_hostile_type_gets_through`,
@@ -72,6 +74,7 @@ pub mod observe;
 pub mod pattern;
 pub mod recent;
 pub mod reply;
+pub mod schema;
 pub mod secrets;
 pub mod server;
 pub mod vendor;

@@ -60,7 +60,7 @@ pub fn normalise(verified: Verified) -> Event {
 }
 
 /// The two vendors whose webhooks hookbus understands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Vendor {
     /// 1099Policy (label `1099policy`).
     Policy1099,

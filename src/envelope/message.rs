@@ -11,9 +11,9 @@ use bytes::Bytes;
 use super::attributes::{Attribute, Attributes};
 
 /// `datacontenttype` of a body that is JSON; any other body is carried as `data_base64` in structured mode.
-const JSON: &str = "application/json";
+pub const JSON: &str = "application/json";
 /// The payload's media type in structured mode.
-const STRUCTURED: &str = "application/cloudevents+json";
+pub const STRUCTURED: &str = "application/cloudevents+json";
 
 /// An event as it stands on a bus.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,26 @@ pub enum Binding {
     Kafka,
     /// `ce-<name>`, percent-encoded; `content-type` only in structured mode.
     Nats,
+}
+
+impl Binding {
+    /// The header that carries an attribute or the hop's trace; none for what travels otherwise, or not at all.
+    pub fn header(self, attribute: Attribute) -> Option<Cow<'static, str>> {
+        match (attribute, self) {
+            // Kafka's binding carries the content type of a binary message in `content-type` alone.
+            (Attribute::DataContentType, Binding::Kafka) => None,
+            (Attribute::Hop, _) => Some(Cow::from(super::traceparent::HEADER)),
+            (other, _) => Some(self.attribute(other.name()?)),
+        }
+    }
+
+    /// How a CloudEvents attribute is spelt as a header.
+    pub fn attribute(self, name: &str) -> Cow<'static, str> {
+        Cow::from(match self {
+            Binding::Kafka => format!("ce_{name}"),
+            Binding::Nats => format!("ce-{name}"),
+        })
+    }
 }
 
 impl Message {
@@ -71,23 +91,13 @@ impl Message {
 
     /// The attributes as headers of the binding, without the payload's content type.
     pub fn headers(&self, binding: Binding) -> impl Iterator<Item = (Cow<'static, str>, Cow<'_, str>)> {
-        let prefix = match binding {
-            Binding::Kafka => "ce_",
-            Binding::Nats => "ce-",
-        };
-        let version = (Cow::from(format!("{prefix}specversion")), Cow::from("1.0"));
+        let version = (binding.attribute("specversion"), Cow::from("1.0"));
         let attributes = self.attributes.iter().filter_map(move |(attribute, value)| {
-            // Kafka's binding carries the content type of a binary message in `content-type` alone.
-            let name = match (attribute, binding) {
-                (Attribute::DataContentType, Binding::Kafka) => return None,
-                (Attribute::Hop, _) => Cow::from(super::traceparent::HEADER),
-                (other, _) => Cow::from(format!("{prefix}{}", other.name()?)),
-            };
             let value = match binding {
                 Binding::Kafka => Cow::from(value),
                 Binding::Nats => percent_encode(value),
             };
-            Some((name, value))
+            Some((binding.header(attribute)?, value))
         });
         std::iter::once(version).chain(attributes)
     }

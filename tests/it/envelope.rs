@@ -7,6 +7,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hookbus::{
+    config::Encoding,
     envelope::{attributes::Attribute, message::Binding},
     journal::{Reader, Start},
 };
@@ -62,18 +63,17 @@ fn expectations(lines: &[String], gateway: &Gateway) -> Vec<Value> {
         .map(|structured| {
             let entry = reader.next().unwrap().unwrap();
             let message = hookbus::bus::message(entry.head, entry.body).unwrap();
-            let kafka: Vec<_> = message
-                .headers(Binding::Kafka)
-                .chain(
-                    message
-                        .content_type(Binding::Kafka, hookbus::config::Encoding::Binary)
-                        .map(|value| ("content-type".into(), value.into())),
-                )
-                .collect();
+            let headers = |binding, encoding| -> Vec<_> {
+                let content_type = message.content_type(binding, encoding);
+                let content_type = content_type.map(|value| ("content-type".into(), value.into()));
+                message.headers(binding).chain(content_type).collect()
+            };
             json!({
                 "structured": structured,
                 "key": message.get(Attribute::PartitionKey),
-                "kafka_headers": kafka,
+                "kafka_headers": headers(Binding::Kafka, Encoding::Binary),
+                "nats_structured": headers(Binding::Nats, Encoding::Structured),
+                "nats_binary": headers(Binding::Nats, Encoding::Binary),
                 "body": STANDARD.encode(&message.body),
             })
         })
@@ -109,10 +109,10 @@ fn read_by_sdk(program: &str, script: &str, variable: &str, path: &str) {
     assert!(output.status.success(), "{script} failed (run `make tools`)");
     let read: Vec<Value> =
         String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(read.len(), lines.len() * 2, "each event in both modes");
-    for (pair, line) in read.chunks(2).zip(&lines) {
+    assert_eq!(read.len(), lines.len() * 4, "each event in both modes on both buses");
+    for (four, line) in read.chunks(4).zip(&lines) {
         let written: serde_json::Map<String, Value> = serde_json::from_str(line).unwrap();
-        for found in pair {
+        for found in four {
             for (name, value) in &written {
                 if name == "time" {
                     // An SDK may keep a time as an instant of its own.

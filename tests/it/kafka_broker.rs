@@ -18,7 +18,7 @@ use rdkafka::{
     message::Headers as _,
 };
 
-use crate::harness::{Setup, wait_until};
+use crate::harness::Setup;
 
 /// The SCRAM user of every broker, and its password.
 pub const USER: (&str, &str) = ("alice", "alice's password");
@@ -121,7 +121,11 @@ broker.session.timeout.ms=2500
 
     pub fn wait_until_ready(&self) {
         let client: BaseConsumer = self.client().create().unwrap();
-        wait_until("the broker", || client.fetch_metadata(None, Duration::from_secs(1)).is_ok());
+        // A Java process among many others on two cores.
+        let deadline = Instant::now() + Duration::from_mins(2);
+        while let Err(error) = client.fetch_metadata(None, Duration::from_secs(1)) {
+            assert!(Instant::now() < deadline, "waited in vain for the broker: {error}");
+        }
     }
 
     /// Sends a signal to the broker itself.
@@ -147,7 +151,8 @@ broker.session.timeout.ms=2500
         config
     }
 
-    /// Makes topics of three partitions.
+    /// Makes topics of three partitions, and waits until the broker shows them: a gateway that starts before would send
+    /// their first events to the catch-all.
     pub fn create(&self, topics: &[&str]) {
         let admin: AdminClient<DefaultClientContext> =
             ClientConfig::new().set("bootstrap.servers", self.address()).create().unwrap();
@@ -156,6 +161,10 @@ broker.session.timeout.ms=2500
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         for result in runtime.block_on(admin.create_topics(&new, &options)).unwrap() {
             result.unwrap();
+        }
+        let deadline = Instant::now() + Duration::from_mins(2);
+        while !topics.iter().all(|topic| self.topics().iter().any(|shown| shown == topic)) {
+            assert!(Instant::now() < deadline, "waited in vain for {topics:?}");
         }
     }
 
@@ -197,6 +206,22 @@ broker.session.timeout.ms=2500
         }
         records.sort_by_key(|record| (record.partition, record.offset));
         records
+    }
+
+    /// Whether a consumer group has committed every record of a topic.
+    pub fn has_committed_all(&self, group: &str, topic: &str) -> bool {
+        let consumer: BaseConsumer = self.client().set("group.id", group).create().unwrap();
+        let wait = Duration::from_secs(20);
+        let metadata = consumer.fetch_metadata(Some(topic), wait).unwrap();
+        let mut list = TopicPartitionList::new();
+        for partition in metadata.topics()[0].partitions() {
+            list.add_partition(topic, partition.id());
+        }
+        let Ok(committed) = consumer.committed_offsets(list, wait) else { return false };
+        committed.elements().iter().all(|place| {
+            let (_, high) = consumer.fetch_watermarks(topic, place.partition(), wait).unwrap();
+            high == 0 || place.offset() == Offset::Offset(high)
+        })
     }
 
     /// A gateway's folder with this broker as its bus. `bus`: more keys of `[bus]`; `kafka`: more of `[bus.kafka]`.

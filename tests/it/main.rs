@@ -12,6 +12,7 @@
 
 mod commands;
 mod config;
+mod consumers;
 mod drain;
 mod durability;
 mod envelope;
@@ -28,4 +29,5 @@ mod observe;
 mod proxy;
 mod rolling;
 mod rotation;
+mod schema;
 mod verification;

@@ -1,4 +1,4 @@
-// Reads events with the CloudEvents SDK for JavaScript: each line of input in structured and in (Kafka) binary mode.
+// Reads events with the CloudEvents SDK for JavaScript: each line of input in either mode, as on Kafka and as on NATS.
 // The SDK validates strictly: an attribute of the wrong name or type throws.
 const { HTTP, Kafka } = require("cloudevents");
 
@@ -29,5 +29,16 @@ process.stdin.on("end", () => {
     });
     console.log(JSON.stringify(shown("structured", structured)));
     console.log(JSON.stringify(shown("binary", binary)));
+    // NATS spells attributes as HTTP does; the SDK leaves the percent-encoding to its caller.
+    console.log(JSON.stringify(shown("nats structured", HTTP.toEvent({
+      headers: Object.fromEntries(given.nats_structured),
+      body: given.structured,
+    }))));
+    const headers = given.nats_binary.map(([name, value]) => [name, name.startsWith("ce-") ? decodeURIComponent(value) : value]);
+    const named = Object.fromEntries(headers);
+    named["content-type"] = named["ce-datacontenttype"];
+    const body = Buffer.from(given.body, "base64");
+    const isJson = named["content-type"] === "application/json";
+    console.log(JSON.stringify(shown("nats binary", HTTP.toEvent({ headers: named, body: isJson ? body.toString() : body }))));
   }
 });

@@ -1,0 +1,160 @@
+//! What the value of each attribute looks like. A new attribute does not compile before it is described here.
+
+use serde_json::{Value, json};
+
+use crate::{
+    envelope::{
+        attributes::Attribute,
+        message::JSON,
+        route::{MAX_TYPE_BYTES, MAX_TYPE_TOKENS},
+    },
+    vendor::{Form, Quarantine, Vendor, catalogue},
+};
+
+/// When an attribute is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// In every event.
+    Always,
+    /// In every event whose body could be routed.
+    Routed,
+    /// Where the body or the configuration has something to say.
+    Sometimes,
+    /// In quarantine.
+    Quarantined,
+}
+
+/// Whether an attribute's value has only characters that every header takes as they are.
+pub(super) fn is_plain(attribute: Attribute) -> bool {
+    !matches!(attribute, Attribute::Id | Attribute::Source | Attribute::Subject | Attribute::PartitionKey)
+}
+
+/// What is read from a body, so that quarantine cannot have it.
+pub(super) fn is_read_from_body(attribute: Attribute) -> bool {
+    matches!(
+        attribute,
+        Attribute::Form | Attribute::Subject | Attribute::Time | Attribute::Entity | Attribute::EntityPath
+    )
+}
+
+/// When an attribute is there.
+pub(super) fn presence(attribute: Attribute) -> Presence {
+    match attribute {
+        Attribute::Id
+        | Attribute::Source
+        | Attribute::Type
+        | Attribute::DataContentType
+        | Attribute::Vendor
+        | Attribute::RecordedTime
+        | Attribute::PartitionKey
+        | Attribute::Sequence
+        | Attribute::Traceparent
+        | Attribute::Route
+        | Attribute::MessageId
+        | Attribute::Hop => Presence::Always,
+        Attribute::Form => Presence::Routed,
+        Attribute::QuarantineReason => Presence::Quarantined,
+        Attribute::Subject
+        | Attribute::Time
+        | Attribute::Tenant
+        | Attribute::Entity
+        | Attribute::EntityPath
+        | Attribute::DeadLetterReason => Presence::Sometimes,
+    }
+}
+
+fn text(description: &str) -> Value {
+    json!({ "type": "string", "description": description })
+}
+
+/// Whatever an id may be: no control characters, 256 bytes at most.
+fn free(description: &str) -> Value {
+    let no_control = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$";
+    json!({ "type": "string", "minLength": 1, "maxLength": 256, "pattern": no_control, "description": description })
+}
+
+fn like(pattern: &str, description: &str) -> Value {
+    json!({ "type": "string", "pattern": pattern, "description": description })
+}
+
+fn among(values: &[&str], description: &str) -> Value {
+    json!({ "type": "string", "enum": values, "description": description })
+}
+
+/// The JSON Schema of an attribute's value; none for what is no attribute.
+pub(super) fn schema(attribute: Attribute) -> Option<Value> {
+    Some(match attribute {
+        Attribute::Id => free(
+            "The vendor's own event id, or `sha256:` and the hash of vendor, source name and body. With `source` it is \
+             what a consumer remembers to recognise a repeat.",
+        ),
+        Attribute::Source => json!({
+            "type": "string", "format": "uri-reference", "minLength": 1, "maxLength": 256,
+            "description": "Whose webhooks these are: `//hookbus/<vendor>/<source name>` unless configured otherwise.",
+        }),
+        Attribute::Type => event_type(),
+        Attribute::Subject => free("The id of the thing that the event speaks of: a policy, a certificate, a file, …"),
+        Attribute::Time => like(
+            r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$",
+            "When the vendor says it happened, UTC, with the vendor's own precision.",
+        ),
+        Attribute::DataContentType => among(
+            &[JSON, "application/octet-stream"],
+            "The body's media type: `application/octet-stream` in quarantine only.",
+        ),
+        Attribute::Vendor => among(&Vendor::ALL.map(Vendor::as_str), "The vendor."),
+        Attribute::Form => among(
+            &Form::ALL.map(Form::as_str),
+            "The shape of the body, found by its structure. Each vendor documents three.",
+        ),
+        Attribute::Tenant => like("^[A-Za-z0-9_-]{1,64}$", "The tenant that the gateway's configuration names."),
+        Attribute::Entity => among(&entities(), "The type of the thing that the event speaks of."),
+        Attribute::EntityPath => among(
+            &["/data/object", "/data", ""],
+            "JSON Pointer to that thing inside `data`; empty where its members stand at the root.",
+        ),
+        Attribute::RecordedTime => {
+            like(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$", "When the gateway had received the webhook, UTC.")
+        }
+        Attribute::PartitionKey => json!({
+            "type": "string", "minLength": 1,
+            "description": "Events that share it keep their order; also the Kafka key. `<vendor>/<source name>/<subject>`, \
+                            or the event's id where there is no subject.",
+        }),
+        Attribute::Sequence => like(
+            r"^[A-Za-z0-9_.]{1,63}-[0-9a-f]+-\d{20}$",
+            "`<replica>-<boot>-<counter>`: rises in the order of arrival within one boot of one replica; has gaps.",
+        ),
+        Attribute::Traceparent => like(
+            "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$",
+            "W3C Trace Context of the webhook's request, passed on or begun here.",
+        ),
+        Attribute::QuarantineReason => {
+            among(&Quarantine::ALL.map(Quarantine::as_str), "Why the body could not be routed by its type.")
+        }
+        Attribute::Hop => text("W3C Trace Context of this hop, for a consumer's own span."),
+        Attribute::MessageId => text(
+            "`<vendor>/<source name>/<id>/<fingerprint of the body>`: what the stream recognises a repeated publication by.",
+        ),
+        Attribute::Route | Attribute::DeadLetterReason => return None,
+    })
+}
+
+fn event_type() -> Value {
+    let vendors = Vendor::ALL.map(Vendor::as_str).join("|");
+    let more = MAX_TYPE_TOKENS - 1;
+    json!({
+        "type": "string",
+        "pattern": format!(r"^com\.({vendors})\.[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+){{0,{more}}}$"),
+        "maxLength": "com.1099policy.".len() + MAX_TYPE_BYTES,
+        "description": "`com.<vendor>.` and the vendor's event type. New types may come at any time.",
+    })
+}
+
+/// The types of things that the catalogue speaks of.
+fn entities() -> Vec<&'static str> {
+    let mut all: Vec<_> = Vendor::ALL.into_iter().flat_map(catalogue::entries).map(|entry| entry.entity).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}

@@ -1,0 +1,127 @@
+//! Which topics or subjects there are, what each carries, and on which bus in which content mode.
+//!
+//! In: a configuration, or none: then the defaults on every bus. Out: a [`Scope`], which the AsyncAPI document is about.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    config::{BusKind, Config, Encoding, Source, UnknownTypes},
+    envelope::route::{Fields, Template},
+    vendor::{Vendor, catalogue},
+};
+
+/// Stands in an address for a type that is not known beforehand.
+pub(super) const TYPE: &str = "{type}";
+
+/// Where events are found.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    /// What each topic or subject carries.
+    pub(super) channels: BTreeMap<String, BTreeSet<Content>>,
+    /// The messages that a subscriber may meet.
+    pub(super) modes: Vec<Mode>,
+    /// Where to connect to.
+    pub(super) servers: Vec<Server>,
+    /// The JetStream stream.
+    pub(super) stream: String,
+    /// Whether a configuration has spoken.
+    pub(super) is_configured: bool,
+}
+
+/// A kind of event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Content {
+    /// A type of the catalogue.
+    Documented(Vendor, &'static str),
+    /// Any other type.
+    Unlisted(Vendor),
+    /// A body that cannot be routed by its type.
+    Quarantine(Vendor),
+}
+
+/// A bus and a content mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mode {
+    pub(super) bus: BusKind,
+    pub(super) encoding: Encoding,
+}
+
+/// An address of a broker.
+#[derive(Debug, Clone)]
+pub(super) struct Server {
+    pub(super) host: String,
+    pub(super) protocol: &'static str,
+}
+
+impl Scope {
+    /// The defaults, on Kafka and NATS and in both content modes.
+    pub fn defaults() -> Self {
+        let sources = Vendor::ALL.map(|vendor| Source::defaults(vendor.as_str(), vendor, "/", Vec::new()));
+        let config = Config::defaults(BusKind::Nats, sources.into());
+        let both = [BusKind::Kafka, BusKind::Nats];
+        let modes = both
+            .into_iter()
+            .flat_map(|bus| [Encoding::Structured, Encoding::Binary].map(|encoding| Mode { bus, encoding }));
+        Scope {
+            channels: channels(&config),
+            modes: modes.collect(),
+            servers: vec![
+                Server { host: "kafka.example.com:9092".into(), protocol: "kafka" },
+                Server { host: "nats.example.com:4222".into(), protocol: "nats" },
+            ],
+            stream: config.bus.nats.stream,
+            is_configured: false,
+        }
+    }
+
+    /// What a configuration leads to.
+    pub fn of(config: &Config) -> Self {
+        let bus = config.bus.kind;
+        // What `hookbus tail` prints of the embedded bus is structured, however it is stored.
+        let encoding = if bus == BusKind::Journal { Encoding::Structured } else { config.bus.encoding };
+        Scope {
+            channels: channels(config),
+            modes: vec![Mode { bus, encoding }],
+            servers: servers(config),
+            stream: config.bus.nats.stream.clone(),
+            is_configured: true,
+        }
+    }
+}
+
+fn servers(config: &Config) -> Vec<Server> {
+    match config.bus.kind {
+        BusKind::Journal => Vec::new(),
+        BusKind::Kafka => {
+            let protocol = if config.bus.kafka.tls.is_some() { "kafka-secure" } else { "kafka" };
+            config.bus.kafka.brokers.iter().map(|host| Server { host: host.clone(), protocol }).collect()
+        }
+        BusKind::Nats => {
+            let host = |url: &String| url.split_once("://").map_or(url.clone(), |(_, host)| host.to_owned());
+            config.bus.nats.servers.iter().map(|url| Server { host: host(url), protocol: "nats" }).collect()
+        }
+    }
+}
+
+fn channels(config: &Config) -> BTreeMap<String, BTreeSet<Content>> {
+    let mut channels: BTreeMap<String, BTreeSet<Content>> = BTreeMap::new();
+    let mut carry = |address: String, content| channels.entry(address).or_default().insert(content);
+    for source in &config.sources {
+        let vendor = source.vendor;
+        for event in catalogue::event_types(vendor) {
+            carry(render(&config.bus.subject, source, event), Content::Documented(vendor, event));
+        }
+        carry(format!("webhooks.{vendor}.quarantine"), Content::Quarantine(vendor));
+        let unknown = match config.bus.unknown_types {
+            UnknownTypes::CatchAll => format!("webhooks.{vendor}.unknown"),
+            UnknownTypes::Route => render(&config.bus.subject, source, TYPE),
+        };
+        carry(unknown, Content::Unlisted(vendor));
+    }
+    channels
+}
+
+fn render(template: &Template, source: &Source, event_type: &str) -> String {
+    let (vendor, tenant) = (source.vendor.as_str(), source.tenant.as_deref());
+    template.render(Fields { vendor, source: &source.name, tenant, event_type })
+}

@@ -1,0 +1,90 @@
+//! The headers beside a message, for one bus and content mode: the code's own list of attributes, spelt as the binding
+//! spells them, and what the brokers' protocols add.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    attributes::{Presence, is_plain, is_read_from_body, presence, schema},
+    channels::Mode,
+};
+use crate::{
+    config::{BusKind, Encoding},
+    envelope::{
+        attributes::Attribute,
+        message::{Binding, JSON, STRUCTURED},
+    },
+};
+
+/// The headers as a schema; none on the embedded bus, which has no headers.
+pub(super) fn headers(mode: Mode, quarantined: bool) -> Option<Value> {
+    let binding = match mode.bus {
+        BusKind::Journal => return None,
+        BusKind::Kafka => Binding::Kafka,
+        BusKind::Nats => Binding::Nats,
+    };
+    let mut list = List::default();
+    if let Some(content_type) = content_type(mode, quarantined) {
+        list.always("content-type", json!({ "const": content_type }));
+    }
+    if binding == Binding::Nats {
+        let id = schema(Attribute::MessageId).unwrap_or_default();
+        list.always("Nats-Msg-Id", id);
+        list.always(
+            "Nats-Expected-Stream",
+            json!({ "type": "string", "description": "The stream that took the event." }),
+        );
+    }
+    list.always(&binding.attribute("specversion"), json!({ "const": "1.0" }));
+    for attribute in Attribute::ALL.into_iter().filter(|attribute| !(quarantined && is_read_from_body(*attribute))) {
+        let (Some(name), Some(schema)) = (binding.header(attribute), schema(attribute)) else { continue };
+        let schema = if binding == Binding::Nats && !is_plain(attribute) { encoded(&schema) } else { schema };
+        match presence(attribute) {
+            Presence::Always => list.always(&name, schema),
+            Presence::Routed if !quarantined => list.always(&name, schema),
+            Presence::Quarantined if quarantined => list.always(&name, schema),
+            Presence::Sometimes => list.sometimes(&name, schema),
+            Presence::Routed | Presence::Quarantined => {}
+        }
+    }
+    Some(json!({ "type": "object", "required": list.required, "properties": list.properties }))
+}
+
+/// The media type that the message's own header says; NATS has none in binary mode.
+pub(super) fn content_type(mode: Mode, quarantined: bool) -> Option<&'static str> {
+    match (mode.encoding, mode.bus) {
+        (Encoding::Structured, _) => Some(STRUCTURED),
+        (Encoding::Binary, BusKind::Nats) => None,
+        (Encoding::Binary, BusKind::Kafka | BusKind::Journal) => Some(body_type(quarantined)),
+    }
+}
+
+/// The media type of the body itself.
+pub(super) fn body_type(quarantined: bool) -> &'static str {
+    if quarantined { "application/octet-stream" } else { JSON }
+}
+
+/// On NATS a value is percent-encoded, which changes its letters and length.
+fn encoded(schema: &Value) -> Value {
+    let description = schema.get("description").and_then(Value::as_str).unwrap_or_default();
+    json!({
+        "type": "string", "pattern": "^[!-~]+$",
+        "description": format!("{description} Percent-encoded: space, `\"`, `%` and all that is not printable ASCII."),
+    })
+}
+
+#[derive(Default)]
+struct List {
+    required: Vec<String>,
+    properties: Map<String, Value>,
+}
+
+impl List {
+    fn always(&mut self, name: &str, schema: Value) {
+        self.required.push(name.to_owned());
+        self.sometimes(name, schema);
+    }
+
+    fn sometimes(&mut self, name: &str, schema: Value) {
+        self.properties.insert(name.to_owned(), schema);
+    }
+}
