@@ -11,12 +11,11 @@ use super::OpenError;
 use crate::{config, secrets::Secret};
 
 /// Defaults that an operator may override with `[bus.kafka.properties]`.
-const DEFAULTS: [(&str, &str); 9] = [
+const DEFAULTS: [(&str, &str); 8] = [
     ("client.id", "hookbus"),
     ("socket.keepalive.enable", "true"),
     // What clients in Java and Go compute, so that all producers of a topic agree on a key's partition.
     ("partitioner", "murmur2_random"),
-    ("compression.type", "lz4"),
     // Bounds of the client's memory: 10,000 events or 64 MiB (KiB here), whichever comes first.
     ("queue.buffering.max.messages", "10000"),
     ("queue.buffering.max.kbytes", "65536"),
