@@ -1,7 +1,7 @@
 //! Health: what the kubelet and a load balancer ask.
 //!
-//! `/livez` asks whether the event loops and the journal's thread still beat, never whether a broker or a disk is well:
-//! a restart mends neither. `/readyz` asks whether an event could be taken now.
+//! `/livez` asks whether the event loops and the journal's thread still beat, never whether a broker or a disk is well,
+//! nor how long a recovery takes: a restart mends none of these. `/readyz` asks whether an event could be taken now.
 
 use std::{
     sync::{
@@ -52,14 +52,18 @@ impl Health {
         }))
     }
 
-    /// Moves on.
+    /// Moves on. From [`Stage::Serving`] on, the loops must beat.
     pub fn enter(&self, stage: Stage) {
+        if stage == Stage::Serving {
+            let now = self.elapsed_ms();
+            self.0.beats.iter().for_each(|beat| beat.store(now, Ordering::Relaxed));
+        }
         self.0.stage.store(stage as u8, Ordering::Release);
     }
 
     /// Whether the process has been asked to stop.
     pub fn draining(&self) -> bool {
-        self.0.stage.load(Ordering::Acquire) == Stage::Draining as u8
+        self.stage() == Stage::Draining as u8
     }
 
     /// Beats for one event loop until it ends.
@@ -73,8 +77,12 @@ impl Health {
         }
     }
 
-    /// Whether every loop, and the journal's thread by the age of its beat, has beaten lately.
+    /// Whether every loop, and the journal's thread by the age of its beat, has beaten lately; while starting, always: the
+    /// loops do not run before the journal is recovered, and a kubelet that killed a long recovery would begin it anew.
     pub fn live(&self, journal_beat: Duration) -> bool {
+        if self.stage() == Stage::Starting as u8 {
+            return true;
+        }
         let now = self.elapsed_ms();
         let fresh = |beat: &AtomicU64| now.saturating_sub(beat.load(Ordering::Relaxed)) < millis(STUCK_AFTER);
         self.0.beats.iter().all(fresh) && journal_beat < STUCK_AFTER
@@ -82,7 +90,11 @@ impl Health {
 
     /// Whether an event could be taken now. `durable`: whether the bus or the spool could make it so.
     pub fn ready(&self, durable: bool) -> bool {
-        self.0.stage.load(Ordering::Acquire) == Stage::Serving as u8 && durable
+        self.stage() == Stage::Serving as u8 && durable
+    }
+
+    fn stage(&self) -> u8 {
+        self.0.stage.load(Ordering::Acquire)
     }
 
     fn elapsed_ms(&self) -> u64 {
@@ -101,6 +113,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn live_while_all_loops_beat() {
         let health = Health::new(2);
+        health.enter(Stage::Serving);
         let first = tokio::spawn(health.clone().beat(0));
         let second = tokio::spawn(health.clone().beat(1));
         tokio::time::sleep(Duration::from_secs(120)).await;
@@ -110,6 +123,17 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(31)).await;
         assert!(!health.live(Duration::ZERO), "one loop is stuck");
         first.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_recovery_is_alive_and_its_loops_have_their_time_afterwards() {
+        let health = Health::new(1);
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert!(health.live(Duration::ZERO) && !health.ready(true));
+        health.enter(Stage::Serving);
+        assert!(health.live(Duration::ZERO));
+        tokio::time::sleep(Duration::from_secs(31)).await;
+        assert!(!health.live(Duration::ZERO), "the loop never ran");
     }
 
     #[tokio::test]
