@@ -9,10 +9,13 @@ import time
 import urllib.error
 import urllib.request
 
+# Not the address that a listener has by default: who answers here listens on all addresses, as a pod must.
+POD = "127.0.0.2"
+
 
 def status(port, path):
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{POD}:{port}{path}", timeout=10) as answer:
             return answer.status
     except urllib.error.HTTPError as error:
         return error.code
@@ -38,8 +41,9 @@ def main(order):
     wait("listener", gateway, lambda: status(order["ports"]["http"], "/") == 404)
     wanted = 200 if order["ready"] else 503
     wait(f"readiness probe {wanted}", gateway, lambda: status(admin, probes["readinessProbe"]) == wanted)
-    sample = {"1099policy": "certificate.flagged", "audit1": "file.processed"}[order["source"]]
-    posted = subprocess.run(["/hookbus", "trigger", order["source"], sample], capture_output=True, text=True)
+    sample = {"1099policy": "certificate.flagged", "audit1": "file.processed"}[order["vendor"]]
+    url = f"--url=http://{POD}:{order['ports']['http']}{order['path']}"
+    posted = subprocess.run(["/hookbus", "trigger", order["vendor"], sample, url], capture_output=True, text=True)
     if (posted.returncode == 0) != order["ready"]:
         sys.exit(f"trigger: exit {posted.returncode}: {posted.stdout}{posted.stderr}")
     gateway.terminate()

@@ -82,12 +82,14 @@ def check(binary, documents, pod, container):
 def serve(binary, documents, pod, ready):
     """What goes wrong while the gateway's container is served and stopped."""
     container = pod["spec"]["containers"][0]
+    source = tomllib.loads(config_of(documents, pod))["sources"][0]
     sleep = container["lifecycle"]["preStop"]["sleep"]["seconds"]
     order = {
         "args": container["args"],
         "probes": {name: container[name]["httpGet"]["path"] for name in ("startupProbe", "livenessProbe", "readinessProbe")},
         "ports": {port["name"]: port["containerPort"] for port in container["ports"]},
-        "source": tomllib.loads(config_of(documents, pod))["sources"][0]["vendor"],
+        "vendor": source["vendor"],
+        "path": source["path"],
         "ready": ready,
         "grace": pod["spec"]["terminationGracePeriodSeconds"] - sleep,
     }

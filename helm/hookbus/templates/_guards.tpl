@@ -119,7 +119,7 @@ what would happen, and what to do. A guard that only weighs a risk can be waived
 {{- $claim := dig "spec" "volumeClaimTemplates" list $old | first | default dict }}
 {{- $old_size := dig "spec" "resources" "requests" "storage" "" $claim }}
 {{- if and (or $fewer (not $facts.local)) (not (has "scale_down" $values.waive)) }}
-- {{ ternary "replicaCount" "config" $facts.local }}: would remove replicas of StatefulSet {{ $name }} ({{ $had }} now), whose spools may hold acknowledged events; wait until hookbus_journal_records is 0 on each of them, then upgrade with waive: [scale_down] (their volumes stay, and drain when the replicas come back)
+- {{ ternary "replicaCount" "config" $facts.local }}: would remove replicas of StatefulSet {{ $name }} ({{ $had }} now), whose spools may hold acknowledged events; wait until hookbus_journal_records and hookbus_dead_letters are 0 on each of them, then upgrade with waive: [scale_down] (their volumes stay, and drain when the replicas come back)
 {{- end }}
 {{- if and $facts.local $old_size (ne $old_size $values.persistence.size) }}
 - persistence.size: Kubernetes does not change {{ $old_size }} of StatefulSet {{ $name }} in place; resize the claims (kubectl patch pvc -l app.kubernetes.io/instance={{ .root.Release.Name }}), then kubectl delete statefulset {{ $name }} --cascade=orphan, then upgrade again
