@@ -3,7 +3,7 @@
 the user of the manifest. A ConfigMap of the manifest is there with its files; a Secret with the files that the configuration names
 below its mount, since that is what an operator puts into it.
 
-Every container of every pod must pass `hookbus check`. The gateways of some features are then served: their probes answer as the
+Every container of every pod must pass `hookbus check`, and its own words must be words of hookbus. The gateways of some features are then served: their probes answer as the
 manifest asks, an event goes in at the listener, and SIGTERM ends them within their grace period."""
 
 import concurrent.futures
@@ -75,8 +75,12 @@ def check(binary, documents, pod, container):
     """What `hookbus check` finds wrong; nothing when all is well."""
     with tempfile.TemporaryDirectory() as scratch:
         words = sandbox(binary, pathlib.Path(scratch), documents, pod, container)
-        done = subprocess.run(words + ["/hookbus", "check"], capture_output=True, text=True, timeout=120)
-        return "" if done.returncode == 0 else f"exit {done.returncode}: {done.stdout}{done.stderr}"
+        # The container's own command is only read, by asking for its help: its broker is not here.
+        for command in (["check"], [*container["args"], "--help"]):
+            done = subprocess.run([*words, "/hookbus", *command], capture_output=True, text=True, timeout=120)
+            if done.returncode != 0:
+                return f"{' '.join(command)}: exit {done.returncode}: {done.stdout}{done.stderr}"
+        return ""
 
 
 def serve(binary, documents, pod, ready):
