@@ -1,7 +1,7 @@
 # The verbs of this repository. `make demo` and `make test` set up all they need on a machine that has the Rust
 # toolchain, Python, Node and a package manager.
 
-.PHONY: help demo test chart chart-readme lint bench fuzz tools ci clean
+.PHONY: help demo test chart chart-readme rolling lint bench fuzz tools ci clean
 
 help: ## these verbs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -23,6 +23,9 @@ chart: ## run the tests of the helm chart alone
 chart-readme:
 	@scripts/chart-tools.sh
 	target/tools/chart/helm-docs/helm-docs --chart-search-root helm --log-level warning
+
+rolling: tools ## 20 rolling updates under load behind HAProxy and behind nginx: a table of what failed, about 12 minutes
+	HOOKBUS_ROLLINGS=$${HOOKBUS_ROLLINGS:-20} cargo test --locked --quiet --test it rolling::behind -- --nocapture
 
 lint: tools ## formatting, clippy, docs, licences, shell scripts: all without a warning
 	cargo fmt --check

@@ -39,6 +39,9 @@ scripts/nats.sh
 # Both helms, and what reads their output.
 scripts/chart-tools.sh
 
+# The proxies of the rolling-update test.
+scripts/proxies.sh
+
 # Licences, bans and sources of the dependencies. Built once, without the optimisation that a linter does not need.
 if [ ! -x "$tools/cargo/bin/cargo-deny" ]; then
   CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \

@@ -51,6 +51,8 @@
 //! - Memory stays within the budget: `it::limits::a_flood_of_unsigned_bodies_stays_within_the_budget`
 //! - Recovery needs nobody: `journal`'s model test, `it::durability::damage_never_stops_the_start`
 //! - An outage of the broker reorders and loses nothing: `delivery::gate`'s model test, `it::nats::the_spool_carries_an_outage`
+//! - A rolling update fails no request and loses no event: `it::rolling`,
+//!   `it::drain::a_request_under_way_when_connections_are_closed_is_answered`
 //! - A signed event is never refused for being odd: `vendor::tests::no_hostile_type_gets_through`,
 //!   `vendor::tests::wrong_shapes_are_events_too`, `it::events`
 

@@ -35,7 +35,7 @@ const MAX_ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 pub enum Phase {
     /// Connections are accepted.
     Open,
-    /// No new connection; open ones finish the request in flight and close.
+    /// No new connection; open ones finish the request in flight, or under way, and close.
     Closing,
 }
 
@@ -122,7 +122,7 @@ pub async fn accept(listener: TcpListener, gateway: Arc<Gateway>, slots: Slots, 
             }
         }
     }
-    // What the kernel has accepted before the listener closes still gets its answer.
+    // What the kernel has accepted before the listener closes still gets its answer: closing would reset it.
     while let Some(Ok((stream, _))) = now_or_never(listener.accept()).await {
         open(stream, &gateway, &slots, &phase);
     }

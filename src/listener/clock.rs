@@ -43,24 +43,26 @@ pub(super) struct Clock {
     doing: AtomicU8,
     /// Milliseconds after `start`.
     deadline: AtomicU64,
+    /// Milliseconds that it may wait for a request.
+    idle: AtomicU64,
     limits: Limits,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Limits {
     head: Duration,
-    idle: Duration,
     serving: Duration,
 }
 
 impl Clock {
     pub(super) fn new(listener: &Listener) -> Arc<Self> {
         let serving = listener.request_timeout + listener.answer_timeout + Duration::from_secs(1);
-        let limits = Limits { head: listener.head_timeout, idle: listener.idle_timeout, serving };
+        let limits = Limits { head: listener.head_timeout, serving };
         let clock = Clock {
             start: Instant::now(),
             doing: AtomicU8::new(Doing::Waiting as u8),
             deadline: AtomicU64::new(0),
+            idle: AtomicU64::new(millis(listener.idle_timeout)),
             limits,
         };
         clock.begin(Doing::Waiting);
@@ -69,13 +71,22 @@ impl Clock {
 
     pub(super) fn begin(&self, doing: Doing) {
         let limit = match doing {
-            Doing::Waiting => self.limits.idle,
+            Doing::Waiting => Duration::from_millis(self.idle.load(Ordering::Relaxed)),
             Doing::ReadingHead => self.limits.head,
             Doing::Serving => self.limits.serving,
         };
-        let deadline = (self.start.elapsed() + limit).as_millis();
         self.doing.store(doing as u8, Ordering::Relaxed);
-        self.deadline.store(u64::try_from(deadline).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.deadline.store(millis(self.start.elapsed() + limit), Ordering::Relaxed);
+    }
+
+    /// From now on the connection waits for a request no longer than `idle`; one that waits already, since it began to.
+    pub(super) fn shorten_idle(&self, idle: Duration) {
+        let shorter = millis(idle);
+        let before = self.idle.fetch_min(shorter, Ordering::Relaxed);
+        if self.doing() == Doing::Waiting {
+            let deadline = self.deadline.load(Ordering::Relaxed);
+            self.deadline.store(deadline.saturating_sub(before.saturating_sub(shorter)), Ordering::Relaxed);
+        }
     }
 
     pub(super) fn doing(&self) -> Doing {
@@ -89,6 +100,10 @@ impl Clock {
     pub(super) fn deadline(&self) -> Instant {
         self.start + Duration::from_millis(self.deadline.load(Ordering::Relaxed))
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A socket that tells the clock when the first byte of a head arrives.

@@ -6,6 +6,7 @@ use std::{
     pin::pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use http::StatusCode;
@@ -25,6 +26,11 @@ use crate::{
     intake::{self, Gateway},
     observe::metrics::Closed,
 };
+
+/// How long a connection waits for a request once the drain closes connections, counted from its last answer or, without
+/// one, from its beginning. A proxy's pooled connection has been silent for longer and is closed at once; one that a proxy
+/// has just opened, or just had an answer on, may have a request on its way, which would be lost with it.
+const LAST_WAIT: Duration = Duration::from_secs(2);
 
 /// How a connection's loop ended.
 enum End {
@@ -60,16 +66,21 @@ pub(super) async fn serve(stream: TcpStream, gateway: Arc<Gateway>, mut phase: w
         // The sender lives as long as the process serves.
         let _gone = phase.wait_for(|phase| *phase == Phase::Closing).await;
     });
-    let mut closed = false;
+    let mut draining = false;
     let end = poll_fn(|cx| {
-        if !closed && closing.as_mut().poll(cx).is_ready() {
-            closed = true;
-            connection.as_mut().graceful_shutdown();
-        }
+        // First of all what has arrived: a request in the socket is answered, whatever the drain and the clock say. Its
+        // answer has `Connection: close`, which is how a connection ends without a race.
         if let Poll::Ready(result) = connection.as_mut().poll(cx) {
             return Poll::Ready(End::Finished(result));
         }
-        expired(&clock, timer.as_mut(), cx).map(End::Expired)
+        if !draining && closing.as_mut().poll(cx).is_ready() {
+            draining = true;
+            clock.shorten_idle(LAST_WAIT);
+        }
+        match expired(&clock, timer.as_mut(), cx) {
+            Poll::Ready(Doing::Waiting) if draining => Poll::Ready(End::Finished(Ok(()))),
+            expired => expired.map(End::Expired),
+        }
     })
     .await;
     count_end(&gateway, end);

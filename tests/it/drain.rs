@@ -44,6 +44,33 @@ fn what_is_in_flight_is_finished() {
     assert_eq!(gateway.wait().code(), Some(0));
 }
 
+/// Proxies open a connection, or take one from their pool, and write to it a moment later. What was open when the drain
+/// began to close connections is not closed under such a request.
+#[test]
+fn a_request_under_way_when_connections_are_closed_is_answered() {
+    let mut gateway = Setup::new("", "").start();
+    let body = sample(BODY);
+    let mut used = gateway.connect();
+    assert_eq!(used.post(POLICY, b"{}").status, 200);
+    let (mut new, mut begun) = (gateway.connect(), gateway.connect());
+    assert_eq!(begun.post(POLICY, b"{}").status, 200);
+    begun.send("POST /webh");
+    gateway.wait_for_metric("http_connections", 3.0);
+    gateway.signal("-TERM");
+    gateway.wait_for_log(|line| line["message"] == "draining");
+    wait_until("the listener is closed", || std::net::TcpStream::connect(gateway.address).is_err());
+    let head = post_head(POLICY, &body, &signature(POLICY, &body));
+    begun.send([head.strip_prefix("POST /webh").unwrap().as_bytes(), &body].concat());
+    for connection in [&mut new, &mut used] {
+        connection.send([head.as_bytes(), &body].concat());
+    }
+    for connection in [&mut begun, &mut new, &mut used] {
+        let answer = connection.answer().expect("an answer, not a closed connection");
+        assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    }
+    assert_eq!(gateway.wait().code(), Some(0));
+}
+
 #[test]
 fn at_the_deadline_what_is_left_is_cut() {
     let mut gateway = Setup::new("drain_deadline = \"500ms\"", "").start();
