@@ -1,7 +1,7 @@
 # The verbs of this repository. `make demo` and `make test` set up all they need on a machine that has the Rust
 # toolchain, Python, Node and a package manager.
 
-.PHONY: help demo test rolling lint bench fuzz schemas tools ci clean
+.PHONY: help demo test rolling lint bench fuzz schemas tools ci clean chart chart-readme
 
 help: ## these verbs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -11,6 +11,18 @@ demo: ## see one signed event of each vendor go in and come out
 
 test: tools ## run every test
 	cargo test --locked
+	tests/chart/run
+
+chart: ## run the tests of the helm chart alone
+	@scripts/packages.sh
+	@scripts/chart-tools.sh
+	cargo build --locked
+	tests/chart/run
+
+# The chart's README is made from its values.yaml; the tests want it fresh.
+chart-readme:
+	@scripts/chart-tools.sh
+	target/tools/chart/helm-docs/helm-docs --chart-search-root helm --log-level warning
 
 rolling: tools ## 20 rolling updates under load behind HAProxy and behind nginx: a table of what failed, about 12 minutes
 	HOOKBUS_ROLLINGS=$${HOOKBUS_ROLLINGS:-20} cargo test --locked --quiet --test it rolling::behind -- --nocapture
@@ -20,7 +32,7 @@ lint: tools ## formatting, clippy, docs, licences, shell scripts: all without a 
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items --quiet
 	target/tools/cargo/bin/cargo-deny --log-level error check bans licenses sources
-	bash -n scripts/*.sh .ci/run
+	bash -n scripts/*.sh tests/chart/run .ci/run
 
 bench: ## measure the rooms on the way of an event
 	cargo bench --locked

@@ -38,6 +38,8 @@ scripts/nats.sh
 
 # The clients of subscribers: the examples run in the tests.
 scripts/consumer-tools.sh
+# Both helms, and what reads their output.
+scripts/chart-tools.sh
 
 # The proxies of the rolling-update test.
 scripts/proxies.sh

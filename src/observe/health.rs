@@ -1,7 +1,7 @@
 //! Health: what the kubelet and a load balancer ask.
 //!
 //! `/livez` asks whether the event loops, the drain and the journal's thread still beat, never whether a broker or a disk is
-//! well: a restart mends neither. `/readyz` asks whether an event could be taken now.
+//! well, nor how long a recovery takes: a restart mends none of these. `/readyz` asks whether an event could be taken now.
 
 use std::{
     convert::Infallible,
@@ -55,12 +55,16 @@ impl Beat {
 
     /// Beats for the event loop that polls it, until that ends.
     pub async fn run(self) -> Infallible {
-        let (started, last) = &*self.0;
         let mut ticks = tokio::time::interval(BEAT);
         loop {
             ticks.tick().await;
-            last.store(millis(started.elapsed()), Ordering::Relaxed);
+            self.beat();
         }
+    }
+
+    fn beat(&self) {
+        let (started, last) = &*self.0;
+        last.store(millis(started.elapsed()), Ordering::Relaxed);
     }
 
     /// Time since the last one.
@@ -80,14 +84,17 @@ impl Health {
         }))
     }
 
-    /// Moves on.
+    /// Moves on. From [`Stage::Serving`] on, the loops must beat.
     pub fn enter(&self, stage: Stage) {
+        if stage == Stage::Serving {
+            self.0.beats.iter().for_each(Beat::beat);
+        }
         self.0.stage.store(stage as u8, Ordering::Release);
     }
 
     /// Whether the process has been asked to stop.
     pub fn draining(&self) -> bool {
-        self.0.stage.load(Ordering::Acquire) == Stage::Draining as u8
+        self.stage() == Stage::Draining as u8
     }
 
     /// The beat of one event loop, counted from zero.
@@ -96,14 +103,20 @@ impl Health {
         self.0.beats.get(number).cloned()
     }
 
-    /// Whether every loop, and everything else by the age of its beat, has beaten lately.
+    /// Whether every loop, and everything else by the age of its beat, has beaten lately; while starting, always: the loops do
+    /// not run before the journal is recovered, and a kubelet that killed a long recovery would begin it anew.
     pub fn live(&self, others: impl IntoIterator<Item = Duration>) -> bool {
-        self.0.beats.iter().map(Beat::age).chain(others).all(|age| age < STUCK_AFTER)
+        self.stage() == Stage::Starting as u8
+            || self.0.beats.iter().map(Beat::age).chain(others).all(|age| age < STUCK_AFTER)
     }
 
     /// Whether an event could be taken now. `durable`: whether the bus or the spool could make it so.
     pub fn ready(&self, durable: bool) -> bool {
-        self.0.stage.load(Ordering::Acquire) == Stage::Serving as u8 && durable
+        self.stage() == Stage::Serving as u8 && durable
+    }
+
+    fn stage(&self) -> u8 {
+        self.0.stage.load(Ordering::Acquire)
     }
 }
 
@@ -118,6 +131,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn live_while_all_loops_beat() {
         let health = Health::new(2);
+        health.enter(Stage::Serving);
         let first = tokio::spawn(health.beat(0).unwrap().run());
         let second = tokio::spawn(health.beat(1).unwrap().run());
         tokio::time::sleep(Duration::from_secs(120)).await;
@@ -127,6 +141,17 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(31)).await;
         assert!(!health.live([]), "one loop is stuck");
         first.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_recovery_is_alive_and_its_loops_have_their_time_afterwards() {
+        let health = Health::new(1);
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert!(health.live([]) && !health.ready(true));
+        health.enter(Stage::Serving);
+        assert!(health.live([]));
+        tokio::time::sleep(Duration::from_secs(31)).await;
+        assert!(!health.live([]), "the loop never ran");
     }
 
     #[tokio::test]

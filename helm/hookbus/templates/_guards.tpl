@@ -1,0 +1,207 @@
+{{/*
+What would be refused, lose events or stay unnoticed later is refused here, all of it at once. Each line names the value, says
+what would happen, and what to do. A guard that only weighs a risk can be waived by its word in `waive`.
+*/}}
+
+{{- define "hookbus.guards" -}}
+{{- $facts := include "hookbus.facts" .Values.config | fromJson -}}
+{{- $arguments := dict "root" . "facts" $facts -}}
+{{- $problems := "" -}}
+{{- /* The other guards look into the configuration: without one they would only make noise. */ -}}
+{{- $readable := and (trim .Values.config) (not $facts.error) -}}
+{{- range ternary (list "config" "files" "spool" "shutdown" "exposure" "jobs" "complete") (list "config") (not (empty $readable)) -}}
+{{- $problems = printf "%s%s" $problems (include (printf "hookbus.guards.%s" .) $arguments) -}}
+{{- end -}}
+{{- if trim $problems -}}
+{{- fail (printf "\n\nThis would not work, or would lose events:\n%s\n" (regexReplaceAll "\n\\s*\n" (trim $problems) "\n")) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "hookbus.guards.config" -}}
+{{- $facts := .facts -}}
+{{- if not (trim .root.Values.config) }}
+- config: is required; put the text of your hookbus.toml there (--set-file config=hookbus.toml), every key is in config.example.toml
+{{- else if $facts.error }}
+- config: is not TOML: {{ $facts.error }}
+{{- else }}
+{{- range $facts.owned }}
+- config: remove {{ . }}, which the chart sets: a pod's listeners and volume are its business (see bindAddress and persistence)
+{{- end }}
+{{- range $facts.unread }}
+- config: {{ . }} is no quantity with a unit, such as "20s" or "10GiB"
+{{- end }}
+{{- if not (has $facts.kind (list "nats" "kafka" "journal")) }}
+- config: bus.kind must be "nats", "kafka" or "journal"
+{{- end }}
+{{- if and (eq $facts.kind "nats") (not $facts.ports) }}
+- config: bus.nats.servers is required here, as its default is this pod itself
+{{- end }}
+{{- if not $facts.sources }}
+- config: has no source; add a [[sources]] table for each account at a vendor
+{{- end }}
+{{- end }}
+{{- $read := list "LISTENER__ADDRESS" "LISTENER__DRAIN_DELAY" "LISTENER__DRAIN_DEADLINE" "LISTENER__MAX_INFLIGHT" "ADMIN__ADDRESS"
+  "BUS__KIND" "JOURNAL__DIRECTORY" "JOURNAL__SPOOL" "JOURNAL__MAX_SIZE" "JOURNAL__SEGMENT_SIZE" "JOURNAL__RESERVE" }}
+{{- range .root.Values.extraEnv }}
+{{- if or (has (trimPrefix "HOOKBUS__" .name) $read) (eq .name "HOOKBUS_CONFIG") }}
+- extraEnv: remove {{ .name }}: the chart reads or sets this key itself and would not see the variable; write it into config
+{{- end }}
+{{- end }}
+{{- if not .root.Values.image.repository }}
+- image.repository: is required; set it to where you pushed the image that deploy/Dockerfile makes
+{{- end }}
+{{- end -}}
+
+{{/* Every file that a configuration names lies in something that is mounted, and everything that is mounted is named. */}}
+{{- define "hookbus.guards.files" -}}
+{{- $values := .root.Values -}}
+{{- $named := list -}}
+{{- range .facts.sources -}}
+{{- $source := .name -}}
+{{- range .files }}{{ $named = append $named (dict "key" (printf "secret_files of source %s" $source) "path" (toString .)) }}{{ end -}}
+{{- end -}}
+{{- $named = concat $named .facts.files -}}
+{{- include "hookbus.guards.mounted" (dict "root" .root "named" $named "value" "config"
+  "broker" $values.broker.existingSecret "brokerTls" $values.broker.tlsSecret) -}}
+{{- range $source, $_ := $values.sources }}
+{{- $used := false }}
+{{- range $named }}{{ if hasPrefix (printf "/etc/hookbus/sources/%s/" $source) .path }}{{ $used = true }}{{ end }}{{ end }}
+{{- if not $used }}
+- sources.{{ $source }}: config names no file below /etc/hookbus/sources/{{ $source }}/; correct the name, or list the file in secret_files
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* In: root, value (of the chart), named (key, path), broker, brokerTls. */}}
+{{- define "hookbus.guards.mounted" -}}
+{{- $directories := list -}}
+{{- range $source, $_ := .root.Values.sources }}{{ $directories = append $directories (printf "/etc/hookbus/sources/%s" $source) }}{{ end -}}
+{{- if .broker }}{{ $directories = append $directories "/etc/hookbus/broker" }}{{ end -}}
+{{- if .brokerTls }}{{ $directories = append $directories "/etc/hookbus/broker-tls" }}{{ end -}}
+{{- range .root.Values.extraVolumeMounts }}{{ $directories = append $directories .mountPath }}{{ end -}}
+{{- $value := .value -}}
+{{- range .named }}
+{{- $path := .path }}
+{{- $mounted := false }}
+{{- range $directories }}{{ if or (eq . $path) (hasPrefix (printf "%s/" (trimSuffix "/" .)) $path) }}{{ $mounted = true }}{{ end }}{{ end }}
+{{- if not (hasPrefix "/" $path) }}
+- {{ $value }}: {{ .key }} must be an absolute path, such as /etc/hookbus/sources/SOURCE/KEY-OF-THE-SECRET
+{{- else if not $mounted }}
+- {{ $value }}: {{ .key }} is in no mounted directory, so no pod would start: mount a Secret there with sources.NAME.existingSecret (/etc/hookbus/sources/NAME/), broker.existingSecret (/etc/hookbus/broker/), broker.tlsSecret (/etc/hookbus/broker-tls/) or extraVolumeMounts
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Events that a vendor was told are safe lie on a replica's disk. */}}
+{{- define "hookbus.guards.spool" -}}
+{{- $values := .root.Values -}}
+{{- $facts := .facts -}}
+{{- $name := include "hookbus.fullname" .root -}}
+{{- if and $facts.local $values.autoscaling.enabled (not (has "spool_autoscaling" $values.waive)) }}
+- autoscaling.enabled: each scale-down would strand acknowledged events in a replica's spool; write spool = "off" under [journal] in config, or replicaCount instead, or accept it with waive: [spool_autoscaling]
+{{- end }}
+{{- if and $facts.local (not $values.persistence.enabled) (not (has "ephemeral_spool" $values.waive)) }}
+- persistence.enabled: without a volume, acknowledged events die with their pod; enable it, or write spool = "off" under [journal] in config, or accept it with waive: [ephemeral_spool]
+{{- end }}
+{{- if and (eq $facts.kind "journal") (or $values.autoscaling.enabled (gt (int $values.replicaCount) 1)) }}
+- replicaCount: with bus.kind = "journal" each replica would be a bus of its own with a part of the events; set it to 1 (and autoscaling off), or use NATS or Kafka
+{{- end }}
+{{- /* File systems keep about a twentieth for themselves. */ -}}
+{{- $size := include "hookbus.kubernetesBytes" $values.persistence.size | float64 }}
+{{- $wanted := mulf $facts.disk 1.05 }}
+{{- if and $facts.local (lt $size $wanted) }}
+- persistence.size: is too small for journal.max_size, dead letters and journal.reserve of config; ask for {{ divf $wanted 1073741824 | ceil }}Gi, or lower journal.max_size
+{{- end }}
+{{- $old := lookup "apps/v1" "StatefulSet" .root.Release.Namespace $name }}
+{{- if $old }}
+{{- $had := dig "spec" "replicas" 1 $old | int }}
+{{- $fewer := and (not $values.autoscaling.enabled) (lt (int $values.replicaCount) $had) }}
+{{- $claim := dig "spec" "volumeClaimTemplates" list $old | first | default dict }}
+{{- $old_size := dig "spec" "resources" "requests" "storage" "" $claim }}
+{{- if and (or $fewer (not $facts.local)) (not (has "scale_down" $values.waive)) }}
+- {{ ternary "replicaCount" "config" $facts.local }}: would remove replicas of StatefulSet {{ $name }} ({{ $had }} now), whose spools may hold acknowledged events; wait until hookbus_journal_records and hookbus_dead_letters are 0 on each of them, then upgrade with waive: [scale_down] (their volumes stay, and drain when the replicas come back)
+{{- end }}
+{{- if and $facts.local $old_size (ne $old_size $values.persistence.size) }}
+- persistence.size: Kubernetes does not change {{ $old_size }} of StatefulSet {{ $name }} in place; resize the claims (kubectl patch pvc -l app.kubernetes.io/instance={{ .root.Release.Name }}), then kubectl delete statefulset {{ $name }} --cascade=orphan, then upgrade again
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "hookbus.guards.shutdown" -}}
+{{- $values := .root.Values -}}
+{{- $least := addf $values.preStopSleepSeconds (divf .facts.drain 1000) 5 | ceil -}}
+{{- if lt (float64 $values.terminationGracePeriodSeconds) $least }}
+- terminationGracePeriodSeconds: a pod would be killed in the middle of its drain; set at least {{ $least }} (preStopSleepSeconds, listener.drain_delay, listener.drain_deadline and 5 s to write out), or lower one of them
+{{- end }}
+{{- $limit := dig "limits" "memory" "" $values.resources | toString }}
+{{- $bytes := include "hookbus.kubernetesBytes" $limit }}
+{{- if and $limit $bytes }}
+{{- if lt (float64 $bytes) (mulf .facts.inflight 2) }}
+- resources.limits.memory: is below twice listener.max_inflight of config, so a burst would end in an OOM kill; raise it, or lower max_inflight
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Webhooks carry names and policy numbers; hookbus speaks plain HTTP and leaves TLS to what stands before it. */}}
+{{- define "hookbus.guards.exposure" -}}
+{{- $values := .root.Values -}}
+{{- $waived := has "plain_http" $values.waive -}}
+{{- if $values.ingress.enabled }}
+{{- if not $values.ingress.hosts }}
+- ingress.hosts: is required with ingress.enabled
+{{- end }}
+{{- $covered := list }}
+{{- range $values.ingress.tls }}{{ $covered = concat $covered (.hosts | default list) }}{{ end }}
+{{- range $values.ingress.hosts }}
+{{- $host := . }}
+{{- $wildcard := regexReplaceAll "^[^.]+" $host "*" }}
+{{- if and (not $waived) (not (or (has $host $covered) (has $wildcard $covered))) }}
+- ingress.tls: does not cover {{ $host }}, so webhooks would cross the internet in clear; add it with a certificate's secretName, or, if TLS ends elsewhere, accept it with waive: [plain_http]
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if $values.httpRoute.enabled }}
+{{- if not $values.httpRoute.parentRefs }}
+- httpRoute.parentRefs: is required with httpRoute.enabled
+{{- end }}
+{{- range $values.httpRoute.parentRefs }}
+{{- $plain := or (not (or .sectionName .port)) (eq (int .port) 80) (eq (toString .sectionName) "http") }}
+{{- if and $plain (not $waived) }}
+- httpRoute.parentRefs: Gateway {{ .name }} would serve the route on its listener without TLS too; name the one with TLS (sectionName, or port), or, if TLS ends elsewhere, accept it with waive: [plain_http]
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if and (ne $values.service.type "ClusterIP") (not $waived) }}
+- service.type: {{ $values.service.type }} would take webhooks without TLS; use ingress or httpRoute, or, if the load balancer ends TLS, accept it with waive: [plain_http]
+{{- end }}
+{{- end -}}
+
+{{- define "hookbus.guards.jobs" -}}
+{{- $provision := .root.Values.provision -}}
+{{- $broker := .root.Values.broker -}}
+{{- if and $provision.enabled (eq .facts.kind "journal") }}
+- provision.enabled: bus.kind is "journal", which needs no stream or topic; disable it
+{{- end }}
+{{- if and $provision.enabled (trim $provision.config) }}
+{{- $other := include "hookbus.facts" $provision.config | fromJson }}
+{{- if $other.error }}
+- provision.config: is not TOML: {{ $other.error }}
+{{- else if ne $other.kind .facts.kind }}
+- provision.config: has another bus.kind than config; a Job would make what nobody publishes to
+{{- end }}
+{{- $named := $other.files }}
+{{- range $other.sources }}{{ $source := .name }}{{ range .files }}{{ $named = append $named (dict "key" (printf "secret_files of source %s" $source) "path" (toString .)) }}{{ end }}{{ end }}
+{{- include "hookbus.guards.mounted" (dict "root" .root "named" $named "value" "provision.config"
+  "broker" ($provision.existingSecret | default $broker.existingSecret) "brokerTls" ($provision.tlsSecret | default $broker.tlsSecret)) }}
+{{- end }}
+{{- end -}}
+
+{{/* A chart that was taken apart renders an empty rule file without a word. */}}
+{{- define "hookbus.guards.complete" -}}
+{{- if and .root.Values.prometheusRule.enabled (not (.root.Files.Get "files/rules.yaml")) }}
+- prometheusRule.enabled: files/rules.yaml is missing from this copy of the chart; take the whole chart
+{{- end }}
+{{- if and .root.Values.dashboard.enabled (not (.root.Files.Get "files/dashboard.json")) }}
+- dashboard.enabled: files/dashboard.json is missing from this copy of the chart; take the whole chart
+{{- end }}
+{{- end -}}

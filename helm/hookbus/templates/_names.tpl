@@ -1,0 +1,60 @@
+{{/* Names, labels and the image. */}}
+
+{{- define "hookbus.name" -}}
+{{- .Values.nameOverride | default .Chart.Name | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* At most 52 bytes: pods, and the label with a StatefulSet's revision, put up to eleven more behind it. */}}
+{{- define "hookbus.fullname" -}}
+{{- $name := .Values.nameOverride | default .Chart.Name -}}
+{{- $both := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
+{{- .Values.fullnameOverride | default $both | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* What never changes, and tells the gateway's pods from those of jobs. */}}
+{{- define "hookbus.selector" -}}
+app.kubernetes.io/name: {{ include "hookbus.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: gateway
+{{- end -}}
+
+{{/* Labels of an object. In: root, component. */}}
+{{- define "hookbus.labels" -}}
+{{- $own := dict
+  "app.kubernetes.io/name" (include "hookbus.name" .root)
+  "app.kubernetes.io/instance" .root.Release.Name
+  "app.kubernetes.io/component" .component
+  "app.kubernetes.io/version" (.root.Chart.AppVersion | toString)
+  "app.kubernetes.io/part-of" "hookbus"
+  "app.kubernetes.io/managed-by" .root.Release.Service
+  "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
+{{- mergeOverwrite dict .root.Values.commonLabels $own | toYaml -}}
+{{- end -}}
+
+{{/* Labels of a pod. None that changes with the chart's version alone, which would restart every pod. In: root, component. */}}
+{{- define "hookbus.podLabels" -}}
+{{- $own := dict
+  "app.kubernetes.io/name" (include "hookbus.name" .root)
+  "app.kubernetes.io/instance" .root.Release.Name
+  "app.kubernetes.io/component" .component -}}
+{{- mergeOverwrite dict .root.Values.commonLabels .root.Values.podLabels $own | toYaml -}}
+{{- end -}}
+
+{{- define "hookbus.image" -}}
+{{- $image := .Values.image -}}
+{{- if $image.digest -}}
+{{ $image.repository }}@{{ $image.digest }}
+{{- else -}}
+{{ $image.repository }}:{{ $image.tag | default .Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+
+{{- define "hookbus.serviceAccount" -}}
+{{- $own := ternary (include "hookbus.fullname" .) "default" .Values.serviceAccount.create -}}
+{{- .Values.serviceAccount.name | default $own -}}
+{{- end -}}
+
+{{/* The headless Service: the pods' names in DNS, and where metrics are scraped. */}}
+{{- define "hookbus.podsService" -}}
+{{ include "hookbus.fullname" . }}-pods
+{{- end -}}

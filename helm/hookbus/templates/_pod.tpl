@@ -1,0 +1,113 @@
+{{/* The parts of a pod that the gateway shares with jobs and tests: one image, one configuration, the same files. */}}
+
+{{/* What stands in every pod's spec. In: root. */}}
+{{- define "hookbus.podSettings" -}}
+automountServiceAccountToken: false
+# Services of the namespace are none of hookbus' business, and their variables might pass for its own.
+enableServiceLinks: false
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  {{- toYaml .Values.podSecurityContext | nindent 2 }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* What stands in every container, but its name, words and ports. In: root. */}}
+{{- define "hookbus.containerSettings" -}}
+image: {{ include "hookbus.image" . | quote }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+securityContext:
+  {{- toYaml .Values.securityContext | nindent 2 }}
+resources:
+  {{- toYaml .Values.resources | nindent 2 }}
+{{- end -}}
+
+{{/* The environment: where the file is, and the few keys that only the chart can know. In: root, spool. */}}
+{{- define "hookbus.env" -}}
+- name: HOOKBUS_CONFIG
+  value: /etc/hookbus/config/hookbus.toml
+- name: HOOKBUS__LISTENER__ADDRESS
+  value: {{ include "hookbus.address" (dict "root" .root "port" 8080) | quote }}
+- name: HOOKBUS__ADMIN__ADDRESS
+  value: {{ include "hookbus.address" (dict "root" .root "port" 9464) | quote }}
+{{- if .spool }}
+# A directory of its own inside the volume: hookbus makes it, readable by its owner only.
+- name: HOOKBUS__JOURNAL__DIRECTORY
+  value: /var/lib/hookbus/journal
+{{- end }}
+{{- with .root.Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* In: root, broker and brokerTls (whether there is such a Secret), spool. */}}
+{{- define "hookbus.volumeMounts" -}}
+- name: config
+  mountPath: /etc/hookbus/config
+  readOnly: true
+{{- range $source, $_ := .root.Values.sources }}
+- name: {{ include "hookbus.sourceVolume" $source }}
+  mountPath: /etc/hookbus/sources/{{ $source }}
+  readOnly: true
+{{- end }}
+{{- if .broker }}
+- name: broker
+  mountPath: /etc/hookbus/broker
+  readOnly: true
+{{- end }}
+{{- if .brokerTls }}
+- name: broker-tls
+  mountPath: /etc/hookbus/broker-tls
+  readOnly: true
+{{- end }}
+{{- if .spool }}
+- name: spool
+  mountPath: /var/lib/hookbus
+{{- end }}
+{{- with .root.Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* Whole Secrets as directories, never single files of them (subPath): only so does a changed Secret arrive in a running
+pod. In: root, configMap, broker and brokerTls (the Secrets' names). */}}
+{{- define "hookbus.volumes" -}}
+- name: config
+  configMap:
+    name: {{ .configMap }}
+{{- range $source, $secret := .root.Values.sources }}
+- name: {{ include "hookbus.sourceVolume" $source }}
+  secret:
+    secretName: {{ $secret.existingSecret }}
+    defaultMode: 0440
+{{- end }}
+{{- with .broker }}
+- name: broker
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
+{{- end }}
+{{- with .brokerTls }}
+- name: broker-tls
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
+{{- end }}
+{{- with .root.Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* A volume's name takes no underscore, and ends in a letter. */}}
+{{- define "hookbus.sourceVolume" -}}
+source-{{ . | replace "_" "-" }}-secret
+{{- end -}}

@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+"""Runs the real hookbus in the pods that the chart renders: an empty read-only root, and in it exactly the mounts, the environment and
+the user of the manifest. A ConfigMap of the manifest is there with its files; a Secret with the files that the configuration names
+below its mount, since that is what an operator puts into it.
+
+Every container of every pod must pass `hookbus check`, and its own words must be words of hookbus. The gateways of some features are then served: their probes answer as the
+manifest asks, an event goes in at the listener, and SIGTERM ends them within their grace period."""
+
+import concurrent.futures
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import tomllib
+
+import yaml
+
+import pods
+
+INSIDE = pathlib.Path(__file__).with_name("inside.py")
+# What is served, and whether it is ready where no broker can be reached.
+SERVED = {"journal": True, "ingress": True, "spool-off": False}
+
+
+def named_files(node, key=""):
+    """Every path that a configuration names."""
+    if isinstance(node, dict):
+        return [path for name, value in node.items() for path in named_files(value, name)]
+    if isinstance(node, list):
+        return [path for value in node for path in named_files(value, key)]
+    return [node] if key.endswith(("_file", "_files")) else []
+
+
+def config_of(documents, pod):
+    """The text of hookbus.toml as this pod sees it."""
+    volume = next(volume for volume in pod["spec"]["volumes"] if volume["name"] == "config")
+    name = volume["configMap"]["name"]
+    return next(each for each in documents if each["kind"] == "ConfigMap" and each["metadata"]["name"] == name)["data"]["hookbus.toml"]
+
+
+def fill(folder, mount, volume, config):
+    """Puts into a folder what the mount of a volume shows."""
+    folder.mkdir(parents=True)
+    if volume["name"] == "config":
+        (folder / "hookbus.toml").write_text(config)
+        return
+    for path in named_files(tomllib.loads(config)):
+        inside = pathlib.PurePosixPath(path)
+        if inside.parent == pathlib.PurePosixPath(mount["mountPath"]):
+            (folder / inside.name).write_text("sixteen bytes, and more of them\n")
+
+
+def sandbox(binary, scratch, documents, pod, container):
+    """The words of bubblewrap that stand before a command in this container."""
+    config = config_of(documents, pod)
+    settings = pod["spec"]["securityContext"]
+    words = ["bwrap", "--unshare-all", "--die-with-parent", "--clearenv", "--chdir", "/"]
+    words += ["--uid", str(settings["runAsUser"]), "--gid", str(settings["runAsGroup"])]
+    words += ["--ro-bind", "/usr", "/usr", "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64"]
+    words += ["--proc", "/proc", "--dev", "/dev", "--ro-bind", str(binary), "/hookbus", "--ro-bind", str(INSIDE), "/inside.py"]
+    for variable in container["env"]:
+        words += ["--setenv", variable["name"], variable.get("value", "from the pod")]
+    volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
+    for number, mount in enumerate(container["volumeMounts"]):
+        # A claim's volume is not among the pod's own.
+        volume = volumes.get(mount["name"], {"name": mount["name"]})
+        folder = scratch / str(number)
+        fill(folder, mount, volume, config)
+        words += ["--ro-bind" if mount.get("readOnly") else "--bind", str(folder), mount["mountPath"]]
+    return words + ["--remount-ro", "/"]
+
+
+def check(binary, documents, pod, container):
+    """What `hookbus check` finds wrong; nothing when all is well."""
+    with tempfile.TemporaryDirectory() as scratch:
+        words = sandbox(binary, pathlib.Path(scratch), documents, pod, container)
+        # The container's own command is only read, by asking for its help: its broker is not here.
+        for command in (["check"], [*container["args"], "--help"]):
+            done = subprocess.run([*words, "/hookbus", *command], capture_output=True, text=True, timeout=120)
+            if done.returncode != 0:
+                return f"{' '.join(command)}: exit {done.returncode}: {done.stdout}{done.stderr}"
+        return ""
+
+
+def serve(binary, documents, pod, ready):
+    """What goes wrong while the gateway's container is served and stopped."""
+    container = pod["spec"]["containers"][0]
+    source = tomllib.loads(config_of(documents, pod))["sources"][0]
+    sleep = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    order = {
+        "args": container["args"],
+        "probes": {name: container[name]["httpGet"]["path"] for name in ("startupProbe", "livenessProbe", "readinessProbe")},
+        "ports": {port["name"]: port["containerPort"] for port in container["ports"]},
+        "vendor": source["vendor"],
+        "path": source["path"],
+        "ready": ready,
+        "grace": pod["spec"]["terminationGracePeriodSeconds"] - sleep,
+    }
+    with tempfile.TemporaryDirectory() as scratch:
+        words = sandbox(binary, pathlib.Path(scratch), documents, pod, container)
+        words += ["--setenv", "PATH", "/usr/local/bin:/usr/bin", "python3", "/inside.py", json.dumps(order)]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+        return "" if done.returncode == 0 else f"{done.stdout}{done.stderr}"
+
+
+def main(folder, binary):
+    binary = pathlib.Path(binary).resolve()
+    problems, jobs, checked = [], [], 0
+    with concurrent.futures.ThreadPoolExecutor() as threads:
+        for file in sorted(pathlib.Path(folder).glob("*.yaml")):
+            documents = [document for document in yaml.safe_load_all(file.read_text()) if document]
+            for document in documents:
+                pod = pods.pod_of(document)
+                for container in pod["spec"]["containers"] if pod else []:
+                    what = f"{file.name}: {document['kind']}: {container['name']}"
+                    jobs.append((what, threads.submit(check, binary, documents, pod, container)))
+                    checked += 1
+                feature = file.name.removesuffix("-values.yaml")
+                if document["kind"] in pods.WORKLOADS and feature in SERVED:
+                    jobs.append((f"{file.name}: served", threads.submit(serve, binary, documents, pod, SERVED[feature])))
+        for what, job in jobs:
+            if job.result():
+                problems.append(f"{what}: {job.result()}")
+    served = len(jobs) - checked
+    if problems or not checked or served != len(SERVED):
+        sys.exit("\n".join(problems) or f"{checked} containers checked, {served} served")
+    print(f"{checked} containers checked, {served} gateways served")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
