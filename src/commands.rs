@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod provision;
+pub mod replay;
 pub mod serve;
 pub mod tail;
 pub mod trigger;

@@ -24,5 +24,6 @@ mod limits;
 mod nats;
 mod nats_server;
 mod observe;
+mod replay;
 mod rotation;
 mod verification;
