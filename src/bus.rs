@@ -6,9 +6,28 @@ pub mod nats;
 use std::{future::Future, pin::Pin};
 
 use crate::{
+    config::{Config, Encoding},
     envelope::{Attributes, Message},
     journal::{AppendError, Journal, Record},
 };
+
+/// Bytes of headers, and again of attributes in a structured message, at most.
+const ENVELOPE: u64 = 4 << 10;
+
+/// Bytes of the message of the largest body: one that is not JSON becomes base64 in a structured message.
+pub fn largest_message(config: &Config) -> u64 {
+    let body = config.sources.iter().map(|source| source.max_body).max().unwrap_or(config.listener.max_body);
+    let body = u64::try_from(body).unwrap_or(u64::MAX);
+    match config.bus.encoding {
+        Encoding::Structured => body.div_ceil(3).saturating_mul(4).saturating_add(2 * ENVELOPE),
+        Encoding::Binary => body.saturating_add(ENVELOPE),
+    }
+}
+
+/// What happens to an event that is larger than the bus takes.
+pub fn fate_of_too_large(config: &Config) -> &'static str {
+    if config.journal.spool { "go to the dead letters" } else { "are answered 503 until their sender gives up" }
+}
 
 /// The configured bus.
 #[derive(Debug, Clone)]

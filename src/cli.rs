@@ -8,7 +8,7 @@ use std::{
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::{
-    commands::{check, provision, schema, serve, tail, trigger},
+    commands::{check, provision, replay, schema, serve, tail, trigger},
     config::{Config, Loaded, Problems},
     schema::Scope,
 };
@@ -52,8 +52,14 @@ enum Command {
 
     /// Check the configuration file and its secret files, and say everything that is wrong at once
     ///
-    /// Exits 0 when `serve` would start with it, 64 otherwise, with one line per problem.
-    Check,
+    /// Exits 0 when `serve` would start with it, 64 otherwise, with one line per problem. With `--connect` it asks the
+    /// broker as well, changes nothing there, and exits 1 when the gateway could not publish to it.
+    ///
+    /// Examples:
+    ///   hookbus check
+    ///   hookbus check --connect
+    #[command(verbatim_doc_comment)]
+    Check(check::Options),
 
     /// Sign a realistic sample of a documented event as its vendor does, and post it to the gateway
     ///
@@ -86,6 +92,32 @@ enum Command {
     ///   hookbus provision --check
     #[command(verbatim_doc_comment)]
     Provision(provision::Options),
+
+    /// Send again what lies in the dead letters, in quarantine or on the embedded bus
+    ///
+    /// It lists what it would send, one line each, and sends only with `--send`. An event keeps its id;
+    /// its subject or topic is the one that it would get today. What the bus has acknowledged is
+    /// remembered: a second run sends the rest. The order of each entity's events is kept. The gateway
+    /// may run meanwhile, or not.
+    ///
+    /// dead-letters: once the cause is mended (a larger limit, a topic that was made, a right that was
+    /// given). A running gateway's `hookbus_dead_letters` follows within seconds.
+    ///
+    /// quarantine: once a newer hookbus reads what an older one could not. They stay on the bus as well.
+    /// On Kafka, what came while its quarantine topic was missing lies in the catch-all instead.
+    ///
+    /// journal: moves a team from the embedded bus to NATS or Kafka. Stop the gateway, change bus.kind,
+    /// provision, replay, then start it again, so that old events come before new ones.
+    ///
+    /// Exits 0 when everything that was meant is on the bus (or listed), 1 when something is not, 64 when called wrongly.
+    ///
+    /// Examples:
+    ///   hookbus replay dead-letters
+    ///   hookbus replay dead-letters --type 'com.audit1.>' --since 2h --send
+    ///   hookbus replay quarantine --show --json | jq .event
+    ///   hookbus replay journal --send
+    #[command(verbatim_doc_comment)]
+    Replay(replay::Options),
 
     /// Print what subscribers may rely on: an AsyncAPI document of the bus, JSON Schemas of envelope and payloads
     ///
@@ -161,10 +193,11 @@ fn scope(options: &schema::Options, file: &Path) -> Result<Scope, Problems> {
 fn run(cli: &Cli, loaded: &Loaded) -> Result<(), Failure> {
     match &cli.command {
         Command::Serve => serve::run(loaded),
-        Command::Check => check::run(&cli.global.config, loaded),
+        Command::Check(options) => check::run(options, &cli.global.config, loaded),
         Command::Trigger(options) => trigger::run(options, &loaded.config),
         Command::Provision(options) => provision::run(options, &loaded.config),
         Command::Tail(options) => tail::run(options, &loaded.config),
+        Command::Replay(options) => replay::run(options, &loaded.config),
         // Neither needs a configuration: they have ended before.
         Command::Schema(_) | Command::Completions { .. } => Ok(()),
     }

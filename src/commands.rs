@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod provision;
+pub mod replay;
 pub mod schema;
 pub mod serve;
 pub mod tail;

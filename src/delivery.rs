@@ -37,6 +37,7 @@ use crate::{
 pub mod dead_letters;
 mod drain;
 mod gate;
+pub mod replayed;
 pub mod spool;
 
 #[cfg(test)]
@@ -182,6 +183,13 @@ impl Delivery {
     /// Events in the dead letters.
     pub fn dead_letters(&self) -> u64 {
         self.spool.as_ref().map_or(0, |(spool, _)| spool.dead_letters.count())
+    }
+
+    /// Looks at what `hookbus replay` has sent on of them. Blocks for some reads.
+    pub fn forget_replayed(&self) {
+        if let Some((spool, _)) = &self.spool {
+            spool.dead_letters.forget_replayed();
+        }
     }
 
     /// The bus.

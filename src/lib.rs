@@ -32,6 +32,7 @@
 //!   `delivery::gate::model`, `delivery::tests`
 //! - What the bus refuses for good is in the dead letters and blocks nobody:
 //!   `delivery::tests::a_refusal_for_good_goes_to_the_dead_letters_and_blocks_nobody`
+//! - What lies there is sent on when it can be, once, with its own bytes and in order: `it::replay`
 //! - `200` means fsynced: `it::durability::no_answer_before_fsync`, `it::durability::write_fsync_answer_in_this_order`
 //! - On Kafka `200` means acknowledged by all in-sync replicas, through kill and freeze of the broker, and a second copy
 //!   has the same id: `it::kafka::no_answer_was_a_lie_when_the_broker_fails`

@@ -109,6 +109,7 @@ pub fn run(config: &Config, warnings: &[Finding]) -> Result<(), StartError> {
             () = signals.next() => return Ok(()),
         };
         admin.opened(journal, Arc::clone(&delivery));
+        spool::watch_replays(Arc::clone(&delivery))?;
         let gateway = Arc::new(Gateway {
             endpoints,
             limits: config.listener.clone(),
@@ -268,7 +269,10 @@ impl Signals {
 }
 
 /// The configured bus, and the journal when it is one.
-fn open_bus(config: &Config, metrics: &Arc<Metrics>) -> Result<(Bus, Option<Journal>), StartError> {
+///
+/// # Errors
+/// The bus' own part of [`StartError`].
+pub(crate) fn open_bus(config: &Config, metrics: &Arc<Metrics>) -> Result<(Bus, Option<Journal>), StartError> {
     match config.bus.kind {
         BusKind::Journal => {
             let observer: Arc<dyn journal::Observer> = Arc::<Metrics>::clone(metrics);

@@ -6,6 +6,7 @@
 
 mod context;
 mod durability;
+pub mod inspection;
 pub mod provision;
 pub mod reader;
 mod settings;

@@ -19,6 +19,7 @@ mod outgoing;
 mod preflight;
 pub mod provision;
 mod publication;
+pub mod rights;
 mod subjects;
 mod waiting;
 

@@ -1,20 +1,32 @@
-//! `hookbus check`: what `serve` would say of the file, without starting anything.
+//! `hookbus check`: what `serve` would say of the file, without starting anything; with `--connect`, also of the broker.
+
+mod connect;
 
 use std::{
     io::{self, Write as _},
     path::Path,
 };
 
+use clap::Args;
+
 use crate::{
     cli::Failure,
     config::{BusKind, Loaded},
 };
 
+/// The words after `check`.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Also ask the broker, at most ten seconds: who it is, what an acknowledgement is worth, what is missing
+    #[arg(long)]
+    connect: bool,
+}
+
 /// Prints warnings and a summary; problems have ended the call before.
 ///
 /// # Errors
-/// When standard output is gone.
-pub fn run(file: &Path, loaded: &Loaded) -> Result<(), Failure> {
+/// When standard output is gone; with `--connect`, when the gateway could not publish.
+pub fn run(options: &Options, file: &Path, loaded: &Loaded) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     for warning in &loaded.warnings {
         writeln!(out, "warning: {warning}")?;
@@ -43,5 +55,5 @@ pub fn run(file: &Path, loaded: &Loaded) -> Result<(), Failure> {
             writeln!(out, "  bus: kafka at {}, topics {}", config.bus.kafka.brokers.join(", "), config.bus.subject)?;
         }
     }
-    Ok(())
+    if options.connect { connect::run(config, &mut out) } else { Ok(()) }
 }

@@ -135,7 +135,7 @@ fn journal(options: &Options, config: &Config) -> Result<(), Failure> {
 }
 
 /// The same JSON with the characters that move a terminal's cursor or turn its text around written as escapes.
-fn harmless(line: &[u8]) -> String {
+pub(super) fn harmless(line: &[u8]) -> String {
     let mut text = String::with_capacity(line.len());
     for character in String::from_utf8_lossy(line).chars() {
         match character {

@@ -121,7 +121,7 @@ fn bus(mut table: Table<'_, '_>) -> Bus {
         recent_events: table.count("recent_events", default.recent_events, 1..=10_000_000),
         kafka: default.kafka,
         unknown_types: table.choice("unknown_types", default.unknown_types, &unknown_types),
-        waive: table.or("waive", default.waive, waive),
+        waive: table.list("waive", default.waive, waive),
         nats: nats::nats(Table::new(nats_table, "bus.nats".into(), "bus.nats", table.findings())),
     };
     let kafka_table = table.raw("kafka");

@@ -140,7 +140,7 @@ pub(super) fn kafka(value: Option<&Value>, findings: &mut Findings) -> Kafka {
     let default = Kafka::default();
     let mut table = Table::new(keys, PATH.into(), PATH, findings);
     let mut kafka = Kafka {
-        brokers: table.or("brokers", default.brokers, brokers),
+        brokers: table.list("brokers", default.brokers, brokers),
         linger: table.or("linger", default.linger, linger),
         ..Kafka::default()
     };

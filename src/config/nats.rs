@@ -20,13 +20,13 @@ const MOST_NAME: usize = 255;
 /// Most servers of one cluster to begin with; the client learns the others from them.
 const MOST_SERVERS: usize = 64;
 
-/// Checks the table; `HOOKBUS__BUS__…` variables reach one level, so these keys come from the file alone.
+/// Checks the table.
 pub(super) fn nats(mut table: Table<'_, '_>) -> Nats {
     let default = Nats::default();
     let provision_table = section(&mut table, "provision");
     let short = Duration::from_millis(100);
     let nats = Nats {
-        servers: table.or("servers", default.servers, servers),
+        servers: table.list("servers", default.servers, servers),
         stream: table.or("stream", default.stream, stream),
         credentials_file: table.maybe("credentials_file", file),
         user: table.maybe("user", user),

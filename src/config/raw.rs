@@ -19,8 +19,11 @@ use super::findings::{Findings, Problems};
 /// for every service of that name.
 const PREFIX: &str = "HOOKBUS__";
 
-/// Between the section and the key, since single underscores are part of both.
+/// Between sections and the key, since single underscores are part of both.
 const SEPARATOR: &str = "__";
+
+/// The one table whose keys are another program's: librdkafka spells them with dots, which no variable can have.
+const DOTTED: [&str; 3] = ["bus", "kafka", "properties"];
 
 /// Reads and merges both layers. Errors: the file cannot be read or is no TOML, after what is wrong with the variables.
 pub(super) fn read(
@@ -54,7 +57,7 @@ fn syntax(kind: &Kind) -> String {
     kept.join(": ").escape_debug().to_string()
 }
 
-/// The layer of the environment: text at `section.key`, and at `section` for a variable that forgot the key.
+/// The layer of the environment: text at its key, and at a section for a variable that forgot the key.
 struct Environment {
     sections: Dict,
 }
@@ -69,10 +72,9 @@ impl Environment {
         for (variable, value) in environment.into_iter().collect::<BTreeMap<_, _>>() {
             let Some(name) = variable.strip_prefix(PREFIX) else { continue };
             match place(name) {
-                Ok((section, key)) => {
-                    let path = key.as_ref().map_or(section.clone(), |key| format!("{section}.{key}"));
-                    insert(&mut sections, section, key, value);
-                    variables.insert(path, variable);
+                Ok(path) => {
+                    insert(&mut sections, &path, value);
+                    variables.insert(dotted(&path), variable);
                 }
                 Err(text) => stray.push((variable.escape_debug().to_string(), text)),
             }
@@ -95,30 +97,43 @@ impl Provider for Environment {
     }
 }
 
-/// The section and the key that a variable's name (without the prefix) stands for.
-fn place(name: &str) -> Result<(String, Option<String>), &'static str> {
+/// The sections and the key that a variable's name (without the prefix) stands for.
+fn place(name: &str) -> Result<Vec<String>, &'static str> {
     if !name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_') {
         return Err("a variable is written HOOKBUS__SECTION__KEY, in upper case; rename or unset it");
     }
-    let lower = name.to_ascii_lowercase();
-    let mut tokens = lower.split(SEPARATOR);
-    match (tokens.next().unwrap_or_default(), tokens.next(), tokens.next()) {
-        ("sources", _, _) => Err("sources come only from the file's [[sources]] tables; unset it"),
-        ("", _, _) | (_, Some(""), _) | (_, _, Some(_)) => {
-            Err("a variable is written HOOKBUS__SECTION__KEY; this one names no key; rename or unset it")
-        }
-        (section, key, None) => Ok((section.into(), key.map(Into::into))),
+    let mut path: Vec<String> = name.to_ascii_lowercase().split(SEPARATOR).map(Into::into).collect();
+    if path.first().is_some_and(|section| section == "sources") {
+        return Err("sources come only from the file's [[sources]] tables; unset it");
+    }
+    if path.iter().any(String::is_empty) {
+        return Err("a variable is written HOOKBUS__SECTION__KEY; this one names no key; rename or unset it");
+    }
+    if let [sections @ .., key] = path.as_mut_slice()
+        && sections == DOTTED
+    {
+        *key = key.replace('_', ".");
+    }
+    Ok(path)
+}
+
+/// The key path as a finding names it.
+fn dotted(path: &[String]) -> String {
+    match path {
+        [sections @ .., key] if sections == DOTTED => format!("{}.{key:?}", sections.join(".")),
+        path => path.join("."),
     }
 }
 
-fn insert(sections: &mut Dict, section: String, key: Option<String>, value: String) {
-    let Some(key) = key else {
-        sections.insert(section, Value::from(value));
+fn insert(sections: &mut Dict, path: &[String], value: String) {
+    let [section, rest @ ..] = path else { return };
+    if rest.is_empty() {
+        sections.insert(section.clone(), Value::from(value));
         return;
-    };
-    let entry = sections.entry(section).or_insert_with(|| Value::from(Dict::new()));
+    }
+    let entry = sections.entry(section.clone()).or_insert_with(|| Value::from(Dict::new()));
     // A variable that took the whole section sorts first and is reported by the check; what would stand below is not.
     if let Value::Dict(_, keys) = entry {
-        keys.insert(key, Value::from(value));
+        insert(keys, rest, value);
     }
 }

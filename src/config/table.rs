@@ -181,6 +181,15 @@ impl<'a, 'f> Table<'a, 'f> {
         })
     }
 
+    /// A list; a variable, which is always text, holds it with commas between.
+    pub(super) fn list<T>(&mut self, key: &'static str, default: T, read: impl FnOnce(&Value) -> Reading<T>) -> T {
+        let from_environment = self.findings.is_from_environment(&self.path(key));
+        self.or(key, default, |value| match value {
+            Value::String(_, text) if from_environment => read(&split(text)),
+            other => read(other),
+        })
+    }
+
     /// One of a few words.
     pub(super) fn choice<T: Copy>(&mut self, key: &'static str, default: T, words: &[(&str, T)]) -> T {
         self.or(key, default, |value| choice(value, words))
@@ -196,6 +205,12 @@ impl<'a, 'f> Table<'a, 'f> {
             self.findings.problem(&self.path(key), text);
         }
     }
+}
+
+/// The list that a variable holds; nothing at all is the empty list.
+fn split(text: &str) -> Value {
+    let elements = text.split(',').map(str::trim).filter(|_| !text.trim().is_empty());
+    Value::from(elements.map(Value::from).collect::<Vec<_>>())
 }
 
 /// Text in quotes.

@@ -371,6 +371,38 @@ fn the_environment_lies_on_top_and_is_text() {
     assert_eq!(config.bus.subject, "true".parse::<Template>().unwrap());
 }
 
+/// Tables inside tables, and lists with commas.
+#[test]
+fn the_environment_reaches_every_key_but_those_of_sources() {
+    let place = Place::new();
+    let environment = [
+        ("HOOKBUS__BUS__NATS__SERVERS", "nats://a:4222, tls://b:4222"),
+        ("HOOKBUS__BUS__NATS__REQUIRE_TLS", "true"),
+        ("HOOKBUS__BUS__NATS__PROVISION__REPLICAS", "1"),
+        ("HOOKBUS__BUS__KAFKA__BROKERS", "a:9092"),
+        ("HOOKBUS__BUS__KAFKA__SASL__USER", "alice"),
+        ("HOOKBUS__BUS__KAFKA__SASL__PASSWORD_FILE", "secrets/kafka"),
+        ("HOOKBUS__BUS__KAFKA__PROVISION__PARTITIONS", "7"),
+        ("HOOKBUS__BUS__KAFKA__PROPERTIES__MESSAGE_MAX_BYTES", "2000000"),
+        ("HOOKBUS__BUS__WAIVE", "memory_storage,no_ack"),
+    ];
+    let file = with_minimum("[bus.nats]\nservers = [\"nats://file:1\"]\nstream = \"S\"");
+    let bus = place.load_with(&file, &environment).unwrap().config.bus;
+    assert_eq!(bus.nats.servers, ["nats://a:4222", "tls://b:4222"]);
+    assert_eq!((bus.nats.stream.as_str(), bus.nats.require_tls, bus.nats.provision.replicas), ("S", true, 1));
+    assert_eq!((bus.kafka.brokers, bus.kafka.provision.partitions), (vec!["a:9092".to_owned()], 7));
+    assert_eq!(bus.kafka.sasl.unwrap().user, "alice");
+    assert_eq!(bus.kafka.properties["message.max.bytes"], "2000000");
+    assert_eq!(bus.waive.len(), 2);
+    // In the file a list is a list.
+    assert_one(
+        &place.lines(&file.replace("[\"nats://file:1\"]", "\"nats://file:1\"")),
+        "bus.nats.servers: must be a list",
+    );
+    let none = place.load_with(&with_minimum(""), &[("HOOKBUS__BUS__WAIVE", "")]).unwrap().config;
+    assert!(none.bus.waive.is_empty());
+}
+
 #[test]
 fn a_bad_variable_is_named() {
     let place = Place::new();
@@ -386,7 +418,15 @@ fn a_bad_variable_is_named() {
         ("HOOKBUS__NATS__URL", "x", "nats: unknown key; remove it or correct its name (set by "),
         ("HOOKBUS__SOURCES__0__NAME", "x", "HOOKBUS__SOURCES__0__NAME: sources come only from the file"),
         ("HOOKBUS__SOURCES", "x", "HOOKBUS__SOURCES: sources come only from the file"),
-        ("HOOKBUS__LISTENER__A__B", "x", "HOOKBUS__LISTENER__A__B: a variable is written"),
+        ("HOOKBUS__LISTENER__A__B", "x", "listener.a: unknown key; remove it or correct its name (set by "),
+        ("HOOKBUS__BUS__NATS__SERVERS", "hunter2, http://a", "bus.nats.servers: must be URLs"),
+        ("HOOKBUS__BUS__NATS__SERVERS", "", "bus.nats.servers: must list 1 to 64 servers (set by "),
+        ("HOOKBUS__BUS__NATS__SERVERS__0", "nats://a:1", "bus.nats.servers: must be a list of URLs, not a table"),
+        ("HOOKBUS__BUS__NATS", "x", "bus.nats: must be a table, [bus.nats], not text (set by "),
+        ("HOOKBUS__BUS__NATS__PROVISION__REPLICAS", "9", "bus.nats.provision.replicas: must be from 1 to 5 (set by "),
+        ("HOOKBUS__BUS__KAFKA__BROKERS", "a:1,b", "bus.kafka.brokers: must be a list of hosts"),
+        ("HOOKBUS__BUS__KAFKA__PROPERTIES__ACKS", "1", "bus.kafka.properties.\"acks\": belongs to hookbus"),
+        ("HOOKBUS__BUS__WAIVE", "everything", "bus.waive: must be a list of"),
         ("HOOKBUS__", "x", "HOOKBUS__: a variable is written"),
         ("HOOKBUS__LISTENER__", "x", "HOOKBUS__LISTENER__: a variable is written"),
         ("HOOKBUS__listener__workers", "1", "HOOKBUS__listener__workers: a variable is written"),

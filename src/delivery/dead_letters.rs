@@ -1,16 +1,24 @@
 //! Dead letters: a journal of its own for what the bus refuses for good, with the reason in each record's head.
 //!
 //! In: a message and the refusal. Out: `Ok` when it is on the disk. It lies apart from the spool and leaves less of the
-//! file system to others, so that a spool that is full does not stop it. Records stay until they are replayed.
+//! file system to others, so that a spool that is full does not stop it. Records stay until `hookbus replay` has sent
+//! them on: what it has written beside them ([`super::replayed`]) is looked at every few seconds.
 
-use std::sync::Arc;
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::UNIX_EPOCH,
+};
 
 use bytes::Bytes;
 
+use super::replayed::{Follower, Place, Range};
 use crate::{
     bus::PublishError,
+    config::Config,
     envelope::{Attributes, Message, attributes::Attribute},
-    journal::{AppendError, Journal, Record},
+    journal::{AppendError, Entry, Journal, Record, Start},
     observe::metrics::Metrics,
 };
 
@@ -52,17 +60,71 @@ impl Reason {
     }
 }
 
+/// Where the dead letters of a configuration lie.
+pub fn directory(config: &Config) -> PathBuf {
+    config.journal.directory.join("dead-letters")
+}
+
 /// The log.
 #[derive(Debug, Clone)]
 pub struct DeadLetters {
     journal: Journal,
     metrics: Arc<Metrics>,
+    replayed: Arc<Mutex<News>>,
+}
+
+/// What was sent on by others.
+#[derive(Debug)]
+struct News {
+    follower: Follower,
+    /// Told and not acknowledged yet: the disk did not give the records.
+    told: Vec<Range>,
+    /// What was last said to be wrong, so that one fault is one line.
+    said: Option<io::ErrorKind>,
 }
 
 impl DeadLetters {
-    /// `journal`: one that keeps until acknowledged.
-    pub fn new(journal: Journal, metrics: Arc<Metrics>) -> Self {
-        DeadLetters { journal, metrics }
+    /// `journal`: one that keeps until acknowledged, in `directory`.
+    pub fn new(journal: Journal, directory: &Path, metrics: Arc<Metrics>) -> Self {
+        let news = News { follower: Follower::new(directory), told: Vec::new(), said: None };
+        DeadLetters { journal, metrics, replayed: Arc::new(Mutex::new(news)) }
+    }
+
+    /// Counts as done what `hookbus replay` has sent on since the last call. Blocks while it reads those records.
+    pub fn forget_replayed(&self) {
+        let mut news = self.replayed.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = self.count();
+        match self.forget(&mut news) {
+            Ok(()) => news.said = None,
+            Err(error) if news.said == Some(error.kind()) => {}
+            Err(error) => {
+                tracing::error!(%error, "what was replayed of the dead letters cannot be read: they count on");
+                news.said = Some(error.kind());
+            }
+        }
+        let records = held.saturating_sub(self.count());
+        if records > 0 {
+            tracing::info!(records, "dead letters were replayed");
+        }
+    }
+
+    fn forget(&self, news: &mut News) -> io::Result<()> {
+        let more = news.follower.news()?;
+        news.told.extend(more);
+        while let Some(range) = news.told.first() {
+            let mut reader = self.journal.reader(Start::After(range.first.saturating_sub(1)));
+            while let Some(Entry { sequence, recorded, .. }) = reader.next()? {
+                if sequence > range.last {
+                    break;
+                }
+                let recorded = recorded.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
+                if range.holds(Place { sequence, recorded: u64::try_from(recorded).unwrap_or(u64::MAX) }) {
+                    self.journal.acknowledge(sequence);
+                }
+            }
+            news.told.remove(0);
+        }
+        Ok(())
     }
 
     /// Puts a message here.

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use super::{
     Delivery, Receipt, Undeliverable,
     dead_letters::{DeadLetters, Reason},
+    replayed::{Place, Writer},
     scripted::{Mode, Scripted},
     spool::{Cause, Spool},
 };
@@ -74,7 +75,7 @@ impl House {
         let endpoint = Arc::clone(endpoints.find("/hook").unwrap());
         let journal = Journal::open(options(&directory.join("spool"), max_size), Arc::new(())).unwrap();
         let dead_letters = Journal::open(options(&directory.join("dead-letters"), 64 << 20), Arc::new(())).unwrap();
-        let log = DeadLetters::new(dead_letters.clone(), Arc::clone(&metrics));
+        let log = DeadLetters::new(dead_letters.clone(), &directory.join("dead-letters"), Arc::clone(&metrics));
         let spool = Spool::new(journal, log, HEDGE, Arc::clone(&metrics));
         let bus = Scripted::new(mode);
         let scripted = Bus::Scripted(Arc::clone(&bus));
@@ -332,6 +333,40 @@ async fn a_refusal_for_good_goes_to_the_dead_letters_and_blocks_nobody() {
     house.dead_letters.close();
     house.bus.poison("late", PublishError::TooLarge);
     house.send("late", "k").await.unwrap_err();
+}
+
+/// The memory of `hookbus replay` retires records of a running gateway: those at their place and time, and no others.
+#[tokio::test]
+async fn dead_letters_that_were_replayed_are_forgotten_and_no_others() {
+    let outer = tempfile::tempdir().unwrap();
+    let house = House::open(outer.path(), AT_ONCE);
+    for id in ["a", "b", "c", "d"] {
+        house.bus.poison(id, PublishError::TooLarge);
+        house.send(id, "k").await.unwrap();
+    }
+    let mut places = Vec::new();
+    let mut reader = house.dead_letters.reader(Start::Oldest);
+    while let Some(entry) = reader.next().unwrap() {
+        let micros = entry.recorded.duration_since(std::time::UNIX_EPOCH).unwrap().as_micros();
+        places.push(Place { sequence: entry.sequence, recorded: u64::try_from(micros).unwrap() });
+    }
+    let mut writer = Writer::open(&outer.path().join("dead-letters")).unwrap();
+    let mut replayed = |place| {
+        writer.note(place);
+        writer.flush().unwrap();
+        house.delivery.forget_replayed();
+        house.delivery.dead_letters()
+    };
+    assert_eq!(replayed(places[1]), 3);
+    assert_eq!(replayed(places[1]), 3);
+    assert_eq!(replayed(Place { recorded: 5, ..places[2] }), 3, "the memory of another log");
+    assert_eq!(replayed(Place { sequence: 1_000_000, ..places[2] }), 3);
+    assert_eq!(replayed(places[0]), 2);
+    let left: Vec<_> = {
+        let mut reader = house.dead_letters.reader(Start::Oldest);
+        std::iter::from_fn(|| reader.next().unwrap()).map(|entry| entry.sequence).collect()
+    };
+    assert_eq!(left, [places[2].sequence, places[3].sequence]);
 }
 
 #[tokio::test]

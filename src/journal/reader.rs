@@ -135,6 +135,12 @@ impl Reader {
         std::mem::take(&mut self.missed)
     }
 
+    /// The last sequence that was given out or passed over; for a reader that has just begun at [`Start::Newest`], the
+    /// end of what there is.
+    pub fn position(&self) -> u64 {
+        self.last
+    }
+
     fn step(&mut self, limit: u64) -> io::Result<Step> {
         let Some(current) = &mut self.current else { return self.advance(limit) };
         let Some(frame) = current.scanner.peek()? else { return self.stalled(limit) };

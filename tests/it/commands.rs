@@ -106,7 +106,7 @@ fn a_closed_pipe_ends_tail_quietly() {
 #[test]
 fn help_version_and_completions_are_there() {
     let setup = Setup::new("", "");
-    for command in ["", "serve", "check", "trigger", "tail", "provision", "completions"] {
+    for command in ["", "serve", "check", "trigger", "tail", "provision", "replay", "completions"] {
         let arguments: Vec<_> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
         let output = setup.run(&arguments);
         assert!(output.status.success() && output.stdout.len() > 200, "{command}");

@@ -27,6 +27,7 @@ mod nats;
 mod nats_server;
 mod observe;
 mod proxy;
+mod replay;
 mod rolling;
 mod rotation;
 mod schema;

@@ -25,6 +25,17 @@ pub(super) struct Settings {
     replication: Option<usize>,
     /// Copies that must be there for an acknowledgement.
     min_insync: Option<usize>,
+    /// Bytes of one message.
+    pub(super) max_message: Option<u64>,
+}
+
+/// What an acknowledgement is worth, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Worth {
+    /// What it is.
+    pub(super) words: String,
+    /// What is wrong with it.
+    pub(super) warnings: Vec<&'static str>,
 }
 
 /// Reads both of those expected topics that exist.
@@ -46,14 +57,13 @@ pub(super) fn read(
     let admin: AdminClient<DefaultClientContext> = administrator.create()?;
     let options = AdminOptions::new().request_timeout(Some(ANSWER_LIMIT));
     let described = block_on(admin.describe_configs(&names, &options))?;
-    let mut min_insync: Option<usize> = None;
-    for topic in described {
-        let Ok(topic) = topic else { return Ok(Settings { replication, min_insync: None }) };
-        let value = topic.get("min.insync.replicas").and_then(|entry| entry.value.as_ref()?.parse().ok());
-        let Some(value) = value else { return Ok(Settings { replication, min_insync: None }) };
-        min_insync = Some(min_insync.map_or(value, |least| least.min(value)));
-    }
-    Ok(Settings { replication, min_insync })
+    let described: Vec<_> = described.into_iter().collect::<Result<_, _>>().unwrap_or_default();
+    let least = |key: &str| {
+        let values = described.iter().map(|topic| topic.get(key)?.value.as_ref()?.parse::<u64>().ok());
+        values.collect::<Option<Vec<_>>>()?.into_iter().min()
+    };
+    let min_insync = least("min.insync.replicas").and_then(|least| usize::try_from(least).ok());
+    Ok(Settings { replication, min_insync, max_message: least("max.message.bytes") })
 }
 
 /// Runs a request whose answer comes from librdkafka's own threads.
@@ -90,22 +100,30 @@ impl Settings {
         }
     }
 
+    pub(super) fn worth(self) -> Worth {
+        let (words, warning) = match self.copies() {
+            None => ("what an acknowledgement is worth is not known".into(), Some("the topics' settings are not told")),
+            Some(copies) if copies < 2 => (
+                "an acknowledgement is worth one broker's memory".into(),
+                Some(
+                    "the failure of one broker loses acknowledged events; give the topics 3 replicas and \
+                     min.insync.replicas 2",
+                ),
+            ),
+            Some(copies) => (
+                format!("an acknowledgement is worth {copies} brokers' memory"),
+                (self.replication == Some(copies)).then_some("one broker down stops all writes"),
+            ),
+        };
+        Worth { words, warnings: warning.into_iter().collect() }
+    }
+
     pub(super) fn say(self) {
         let (replication, min_insync) = (self.replication, self.min_insync);
-        match self.copies() {
-            None => tracing::warn!(replication, min_insync, "kafka: what an acknowledgement is worth is not known"),
-            Some(copies) if copies < 2 => tracing::warn!(
-                replication,
-                min_insync,
-                "kafka: an acknowledgement is worth one broker's memory: its failure loses acknowledged events; give \
-                 the topics 3 replicas and min.insync.replicas 2"
-            ),
-            Some(copies) => {
-                tracing::info!(replication, min_insync, "kafka: an acknowledgement is worth {copies} brokers' memory");
-                if self.replication == Some(copies) {
-                    tracing::warn!(replication, min_insync, "kafka: one broker down stops all writes");
-                }
-            }
+        let Worth { words, warnings } = self.worth();
+        tracing::info!(replication, min_insync, "kafka: {words}");
+        for warning in warnings {
+            tracing::warn!(replication, min_insync, "kafka: {words}: {warning}");
         }
     }
 }
@@ -124,7 +142,11 @@ mod tests {
             (Some(3), None, DurabilityClass::Unknown),
             (None, None, DurabilityClass::Unknown),
         ] {
-            assert_eq!(Settings { replication, min_insync }.class(), class, "{replication:?} {min_insync:?}");
+            assert_eq!(
+                Settings { replication, min_insync, max_message: None }.class(),
+                class,
+                "{replication:?} {min_insync:?}"
+            );
         }
     }
 }

@@ -1,10 +1,10 @@
-//! A reader of the bus, for `hookbus tail`: it joins no group, commits nothing, and changes nothing for anybody.
+//! A reader of the bus, for `hookbus tail` and `hookbus replay`: it joins no group, commits nothing, and changes nothing for anybody.
 //!
 //! In: records of the topics that the configuration can lead to. Out: the messages they were made from, in either
 //! encoding. What hookbus has not written is passed over.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use rdkafka::{
     Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
-    error::KafkaError,
+    error::{KafkaError, RDKafkaErrorCode},
     message::{BorrowedMessage, Headers as _},
 };
 
@@ -27,6 +27,8 @@ use crate::{
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// Between two looks for topics that were made since.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How long brokers may be silent while records are known to be there.
+const SILENCE: Duration = Duration::from_secs(15);
 
 /// Reads every partition of every topic that matches.
 pub struct Reader {
@@ -34,6 +36,10 @@ pub struct Reader {
     wanted: BTreeSet<String>,
     assigned: BTreeSet<(String, i32)>,
     look_due: Instant,
+    /// Partitions that are not read to the end that they had at the start, with that end; `None` goes on for ever.
+    ends: Option<BTreeMap<(String, i32), i64>>,
+    /// Since when there was nothing to read.
+    silent: Option<Instant>,
 }
 
 impl Reader {
@@ -44,32 +50,86 @@ impl Reader {
     pub fn open(config: &Config, pattern: &Pattern, from_start: bool) -> Result<Self, OpenError> {
         let consumer: BaseConsumer = settings::reader(&config.bus.kafka)?.create()?;
         let wanted = topics::expected(config).into_iter().filter(|topic| pattern.matches(topic)).collect();
-        let look_due = Instant::now() + LOOK_EVERY;
-        let mut reader = Reader { consumer, wanted, assigned: BTreeSet::new(), look_due };
+        let (assigned, now) = (BTreeSet::new(), Instant::now());
+        let mut reader = Reader { consumer, wanted, assigned, look_due: now + LOOK_EVERY, ends: None, silent: None };
         reader.assign(if from_start { Offset::Beginning } else { Offset::End })?;
         Ok(reader)
+    }
+
+    /// Everything that lies on the topics that `pattern` matches now, and nothing that comes later; gives also how many
+    /// records that are at most.
+    ///
+    /// # Errors
+    /// As for [`Reader::open`].
+    pub fn until_now(config: &Config, pattern: &Pattern) -> Result<(Self, u64), OpenError> {
+        let mut reader = Reader::open(config, pattern, true)?;
+        let (mut ends, mut records) = (BTreeMap::new(), 0);
+        for (topic, partition) in &reader.assigned {
+            let (low, high) = reader.consumer.fetch_watermarks(topic, *partition, ANSWER_LIMIT)?;
+            if low < high {
+                ends.insert((topic.clone(), *partition), high);
+                records += high.abs_diff(low);
+            }
+        }
+        reader.ends = Some(ends);
+        Ok((reader, records))
+    }
+
+    /// Whether everything that was there at the start of [`Reader::until_now`] has been read.
+    pub fn finished(&self) -> bool {
+        self.ends.as_ref().is_some_and(BTreeMap::is_empty)
+    }
+
+    fn is_owed(&self) -> bool {
+        self.ends.as_ref().is_some_and(|ends| !ends.is_empty())
+    }
+
+    /// Takes note of a record's place; `false` for one that came after the start.
+    fn within(&mut self, topic: &str, partition: i32, offset: i64) -> bool {
+        let Some(ends) = &mut self.ends else { return true };
+        let key = (topic.to_owned(), partition);
+        let Some(end) = ends.get(&key).copied() else { return false };
+        if end <= offset + 1 {
+            ends.remove(&key);
+        }
+        offset < end
     }
 
     /// The next message; `None` when there was none within `wait`.
     ///
     /// # Errors
-    /// What the brokers refuse for good; that none can be reached is waited out.
+    /// What the brokers refuse for good; that none can be reached is waited out, unless records are known to be there.
     pub fn next(&mut self, wait: Duration) -> Result<Option<Message>, KafkaError> {
-        if self.look_due <= Instant::now() {
+        if self.ends.is_none() && self.look_due <= Instant::now() {
             self.look_due = Instant::now() + LOOK_EVERY;
             // A topic made after the start is read whole. While no broker answers, the next look will do.
             if let Err(error) = self.assign(Offset::Beginning) {
                 tracing::debug!(%error, "looking for new topics");
             }
         }
-        match self.consumer.poll(wait) {
-            None => Ok(None),
-            Some(Ok(record)) => Ok(message(&record)),
-            Some(Err(KafkaError::MessageConsumptionFatal(code))) => Err(KafkaError::MessageConsumptionFatal(code)),
+        let polled = self.consumer.poll(wait);
+        let record = match polled {
+            Some(Ok(record)) => {
+                Some((record.topic().to_owned(), record.partition(), record.offset(), message(&record)))
+            }
+            Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
+                return Err(KafkaError::MessageConsumptionFatal(code));
+            }
             Some(Err(error)) => {
                 tracing::debug!(%error, "reading");
-                Ok(None)
+                None
             }
+            None => None,
+        };
+        match record {
+            Some((topic, partition, offset, message)) => {
+                self.silent = None;
+                Ok(message.filter(|_| self.within(&topic, partition, offset)))
+            }
+            None if SILENCE <= self.silent.get_or_insert_with(Instant::now).elapsed() && self.is_owed() => {
+                Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut))
+            }
+            None => Ok(None),
         }
     }
 

@@ -32,7 +32,7 @@ pub(super) fn catch_all(vendor: &str) -> String {
 }
 
 /// Whether this is a vendor's catch-all topic.
-pub(super) fn is_catch_all(topic: &str) -> bool {
+pub fn is_catch_all(topic: &str) -> bool {
     Vendor::ALL.iter().any(|vendor| topic == catch_all(vendor.as_str()))
 }
 

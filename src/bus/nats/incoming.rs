@@ -1,4 +1,4 @@
-//! Reads the stream back, for `hookbus tail`.
+//! Reads the stream back, for `hookbus tail` and `hookbus replay`.
 //!
 //! In: messages of the stream. Out: for each, its subject, its attributes and the structured event. It consumes nothing:
 //! an ordered consumer lives in the server's memory and leaves no trace.
@@ -15,6 +15,7 @@ use async_nats::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use tokio::time::timeout;
 
 use super::connect_once;
 use crate::{
@@ -24,10 +25,16 @@ use crate::{
 
 /// How long the broker may take for one answer.
 const ASK: Duration = Duration::from_secs(5);
+/// How long it may be silent while messages are known to be there.
+const SILENCE: Duration = Duration::from_secs(15);
 
 /// Follows a stream.
 pub struct Follower {
     messages: pull::Ordered,
+    /// Messages that were there at the start and are still to come; `None` goes on for ever.
+    left: Option<u64>,
+    /// The last of them lies at or before this place of the stream.
+    end: u64,
 }
 
 impl std::fmt::Debug for Follower {
@@ -42,28 +49,68 @@ impl Follower {
     /// # Errors
     /// In words: no connection, no stream, no right to read it.
     pub async fn open(nats: &Nats, from_start: bool) -> Result<Self, String> {
+        let deliver_policy = if from_start { DeliverPolicy::All } else { DeliverPolicy::New };
+        let config = pull::OrderedConfig { deliver_policy, ..pull::OrderedConfig::default() };
+        Self::consume(nats, config).await.map(|(follower, _pending)| follower)
+    }
+
+    /// Everything that lies on the subjects of `pattern` now, and nothing that comes later.
+    ///
+    /// # Errors
+    /// As for [`Follower::open`].
+    pub async fn until_now(nats: &Nats, pattern: &str) -> Result<Self, String> {
+        let config = pull::OrderedConfig { filter_subject: pattern.into(), ..pull::OrderedConfig::default() };
+        let (follower, pending) = Self::consume(nats, config).await?;
+        Ok(Follower { left: Some(pending), ..follower })
+    }
+
+    /// Gives also how many messages are to come.
+    async fn consume(nats: &Nats, config: pull::OrderedConfig) -> Result<(Self, u64), String> {
         let client = connect_once(nats).await.map_err(|error| error.to_string())?;
         let context = jetstream::ContextBuilder::new().timeout(ASK).build(client);
         let stream = context.get_stream(&nats.stream).await.map_err(|error| error.to_string())?;
-        let consumer = stream
-            .create_consumer(pull::OrderedConfig {
-                deliver_policy: if from_start { DeliverPolicy::All } else { DeliverPolicy::New },
-                ..pull::OrderedConfig::default()
-            })
-            .await
-            .map_err(|error| error.to_string())?;
+        let end = stream.cached_info().state.last_sequence;
+        let consumer = stream.create_consumer(config).await.map_err(|error| error.to_string())?;
+        let pending = consumer.cached_info().num_pending;
         let messages = consumer.messages().await.map_err(|error| error.to_string())?;
-        Ok(Follower { messages })
+        Ok((Follower { messages, left: None, end }, pending))
     }
 
-    /// The next event; `None` when there will be none. Waits for it as long as it takes.
+    /// The next event; `None` when there will be none. Waits for it as long as it takes, unless it must be there: then
+    /// a broker that is silent for long is an error.
     ///
     /// # Errors
     /// In words: the stream cannot be read any more.
     pub async fn next(&mut self) -> Option<Result<Event, String>> {
-        let message = self.messages.next().await?;
-        Some(message.map(|message| Event::of(message.message)).map_err(|error| error.to_string()))
+        let Some(left) = self.left else {
+            return Some(self.messages.next().await?.map(|message| Event::of(message.message)).map_err(words));
+        };
+        if left == 0 {
+            return None;
+        }
+        let message = match timeout(SILENCE, self.messages.next()).await {
+            Ok(message) => message?,
+            Err(_) => return Some(Err(format!("the broker is silent, {left} message(s) before the end"))),
+        };
+        let placed = message.map_err(words).and_then(|message| {
+            let info = message.info().map_err(|error| error.to_string())?;
+            let (sequence, pending) = (info.stream_sequence, info.pending);
+            Ok((sequence, pending, message))
+        });
+        Some(placed.map(|(sequence, pending, message)| {
+            self.left = Some(if sequence < self.end { pending } else { 0 });
+            Event::of(message.message)
+        }))
     }
+
+    /// How many events are still to come at most, where that is known.
+    pub fn left(&self) -> Option<u64> {
+        self.left
+    }
+}
+
+fn words(error: impl std::fmt::Display) -> String {
+    error.to_string()
 }
 
 /// One event, as the stream has it.

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     config::{
-        Config, Encoding, Waiver,
+        Config, Waiver,
         units::{show_duration, show_size},
     },
     observe::metrics::{DurabilityClass, Metrics},
@@ -27,14 +27,14 @@ use crate::{
 const RETRIES: Duration = Duration::from_hours(12);
 /// Copies of a stream that survive the loss of one server.
 const REPLICAS: usize = 3;
-/// Bytes of headers, and again of attributes in a structured message, at most.
-const ENVELOPE: u64 = 4 << 10;
 
 /// What the settings come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     /// Why no acknowledgement of this stream can be trusted, unless waived.
     pub refusals: Vec<(Waiver, String)>,
+    /// Why it does not take what this configuration publishes.
+    pub obstacles: Vec<String>,
     /// What the operator should know.
     pub warnings: Vec<String>,
     /// For `bus_durability_info`.
@@ -76,7 +76,20 @@ pub fn judge(settings: &Settings, config: &Config, max_payload: usize) -> Verdic
             "one server has the event; a power cut may lose it unless its sync_interval is always",
         )
     };
-    Verdict { refusals, warnings: warnings(settings, config, max_payload), class, worth }
+    let (obstacles, warnings) = (obstacles(settings, config), warnings(settings, config, max_payload));
+    Verdict { refusals, obstacles, warnings, class, worth }
+}
+
+fn obstacles(settings: &Settings, config: &Config) -> Vec<String> {
+    let mut obstacles = Vec::new();
+    if settings.sealed {
+        obstacles.push("is sealed and takes nothing any more".into());
+    }
+    let missing = missing(settings, config);
+    if !missing.is_empty() {
+        obstacles.push(format!("does not take all of {}", missing.join(", ")));
+    }
+    obstacles
 }
 
 fn warnings(settings: &Settings, config: &Config, max_payload: usize) -> Vec<String> {
@@ -88,29 +101,23 @@ fn warnings(settings: &Settings, config: &Config, max_payload: usize) -> Vec<Str
     if settings.discard == DiscardPolicy::Old {
         warn("discards its oldest messages when it is full, read or not; discard new refuses the new ones".into());
     }
-    if settings.sealed {
-        warn("is sealed and takes nothing any more".into());
-    }
-    let missing = missing(settings, config);
-    if !missing.is_empty() {
-        warn(format!("does not take all of {}", missing.join(", ")));
-    }
     if settings.duplicate_window < RETRIES {
         warn(format!(
             "forgets message ids after {}: a vendor's later retry may be stored twice (12h covers all their retries)",
             show_duration(settings.duplicate_window)
         ));
     }
-    let largest = largest_message(config);
+    let largest = crate::bus::largest_message(config);
     for (whose, limit) in [
         ("its max_msg_size", u64::try_from(settings.max_message_size).unwrap_or(0)),
         ("the server's max_payload", u64::try_from(max_payload).unwrap_or(0)),
     ] {
         if limit > 0 && limit < largest {
             warn(format!(
-                "{whose}, {}, is below {}, the largest message that max_body allows: larger events are refused",
+                "{whose}, {}, is below {}, the largest message that max_body allows: larger events {}",
                 show_size(limit),
-                show_size(largest)
+                show_size(largest),
+                crate::bus::fate_of_too_large(config)
             ));
         }
     }
@@ -121,16 +128,6 @@ fn warnings(settings: &Settings, config: &Config, max_payload: usize) -> Vec<Str
 fn missing(settings: &Settings, config: &Config) -> Vec<String> {
     let taken = |subject: &String| settings.subjects.iter().any(|pattern| covers(pattern, subject));
     wanted(config).into_iter().filter(|subject| !taken(subject)).collect()
-}
-
-/// The message of the largest body: one that is not JSON becomes base64 in a structured message.
-fn largest_message(config: &Config) -> u64 {
-    let body = config.sources.iter().map(|source| source.max_body).max().unwrap_or(config.listener.max_body);
-    let body = u64::try_from(body).unwrap_or(u64::MAX);
-    match config.bus.encoding {
-        Encoding::Structured => body.div_ceil(3).saturating_mul(4).saturating_add(2 * ENVELOPE),
-        Encoding::Binary => body.saturating_add(ENVELOPE),
-    }
 }
 
 /// What a look at the stream has found.
@@ -184,7 +181,7 @@ fn say(look: &Look, stream: &str) {
             tracing::warn!(stream, %error, "the stream's settings cannot be read: what an ack is worth is unknown");
         }
         Look::Found(verdict) => {
-            verdict.warnings.iter().for_each(|text| tracing::warn!("stream {stream} {text}"));
+            verdict.obstacles.iter().chain(&verdict.warnings).for_each(|text| tracing::warn!("stream {stream} {text}"));
             tracing::info!(stream, class = verdict.class.as_str(), "an acknowledgement means: {}", verdict.worth);
         }
     }
@@ -218,7 +215,7 @@ mod tests {
     fn a_good_stream_has_no_faults() {
         let verdict = verdict(&good());
         assert_eq!(
-            (verdict.refusals.len(), verdict.warnings.len(), verdict.class),
+            (verdict.refusals.len(), verdict.obstacles.len() + verdict.warnings.len(), verdict.class),
             (0, 0, DurabilityClass::Replicated)
         );
     }
@@ -234,7 +231,8 @@ mod tests {
             (Settings { max_message_size: 1 << 20, ..good() }, "max_msg_size, 1MiB"),
         ] {
             let verdict = verdict(&settings);
-            assert!(matches!(&verdict.warnings[..], [text] if text.contains(warning)), "{verdict:?}");
+            let said = [verdict.obstacles.clone(), verdict.warnings.clone()].concat();
+            assert!(matches!(&said[..], [text] if text.contains(warning)), "{verdict:?}");
             assert!(verdict.refusals.is_empty());
         }
     }
