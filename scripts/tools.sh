@@ -36,6 +36,9 @@ fi
 # The broker that the NATS tests start.
 scripts/nats.sh
 
+# What builds, runs and checks deploy/.
+scripts/image-tools.sh
+
 # Licences, bans and sources of the dependencies. Built once, without the optimisation that a linter does not need.
 if [ ! -x "$tools/cargo/bin/cargo-deny" ]; then
   CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \

@@ -12,6 +12,7 @@
 
 mod commands;
 mod config;
+mod contract;
 mod drain;
 mod durability;
 mod envelope;
@@ -24,5 +25,8 @@ mod limits;
 mod nats;
 mod nats_server;
 mod observe;
+mod prometheus;
+mod promql;
+mod rights;
 mod rotation;
 mod verification;
