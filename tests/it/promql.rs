@@ -1,4 +1,4 @@
-//! As much of PromQL as it takes to see which metrics, labels and label values an expression speaks of.
+//! As much of `PromQL` as it takes to see which metrics, labels and label values an expression speaks of.
 
 /// One selector.
 #[derive(Debug, PartialEq, Eq)]
@@ -78,33 +78,30 @@ fn matchers(tokens: &[Token]) -> Vec<(String, Vec<String>)> {
 
 fn tokens(expression: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
-    let mut rest = expression;
+    let mut rest = expression.trim_start();
     while let Some(first) = rest.chars().next() {
-        let in_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
-        let length = match first {
-            '"' => {
-                let length = rest[1..].find('"').expect("a closing quote") + 2;
-                tokens.push(Token::Text(rest[1..length - 1].to_owned()));
-                length
-            }
-            '[' => rest.find(']').expect("a closing bracket") + 1,
-            c if in_word(c) => {
-                let length = rest.find(|c| !in_word(c)).unwrap_or(rest.len());
-                if !c.is_ascii_digit() {
-                    tokens.push(Token::Word(rest[..length].to_owned()));
-                }
-                length
-            }
-            c => {
-                if !c.is_whitespace() {
-                    tokens.push(Token::Mark(c));
-                }
-                c.len_utf8()
-            }
-        };
-        rest = &rest[length..];
+        let (token, tail) = token(first, rest);
+        tokens.extend(token);
+        rest = tail.trim_start();
     }
     tokens
+}
+
+/// The next token, if it is one of interest, and what follows.
+fn token(first: char, rest: &str) -> (Option<Token>, &str) {
+    let in_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    match first {
+        '"' => {
+            let (text, tail) = rest.strip_prefix('"').and_then(|rest| rest.split_once('"')).expect("a closing quote");
+            (Some(Token::Text(text.to_owned())), tail)
+        }
+        '[' => (None, rest.split_once(']').expect("a closing bracket").1),
+        c if in_word(c) => {
+            let (word, tail) = rest.split_at(rest.find(|c| !in_word(c)).unwrap_or(rest.len()));
+            ((!c.is_ascii_digit()).then(|| Token::Word(word.to_owned())), tail)
+        }
+        c => (Some(Token::Mark(c)), rest.split_at(c.len_utf8()).1),
+    }
 }
 
 #[test]
