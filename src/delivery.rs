@@ -189,6 +189,11 @@ impl Delivery {
         &self.outlet.bus
     }
 
+    /// How long ago the drain was last seen; `None` without one.
+    pub fn drain_beat(&self) -> Option<Duration> {
+        self.spool.as_ref().map(|(_, drain)| drain.beat.age())
+    }
+
     /// Stops the drain, to be called before the event loops end: what they drop unfinished stays in the spool, and must
     /// not be published again by somebody who is about to go. Blocks, at most two seconds.
     pub fn rest(&self) {

@@ -232,7 +232,7 @@ fn work(
     mut stop: watch::Receiver<bool>,
 ) {
     runtime.block_on(async {
-        tokio::spawn(gateway.health.clone().beat(number));
+        gateway.health.beat(number).map(|beat| tokio::spawn(beat.run()));
         tokio::spawn(listener::accept(listener, gateway, slots, phase));
         let _gone = stop.wait_for(|stop| *stop).await;
     });

@@ -14,6 +14,7 @@
 mod answer;
 mod connection;
 mod incoming;
+mod login;
 mod outgoing;
 mod preflight;
 pub mod provision;

@@ -23,6 +23,7 @@ use crate::{
     bus,
     envelope::Message,
     journal::{Entry, Reader, Start},
+    observe::health::Beat,
 };
 
 /// Records read before what has landed is looked at again.
@@ -35,6 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The running drain.
 #[derive(Debug)]
 pub(super) struct Drain {
+    /// Grows old when the drain is stuck, or has panicked.
+    pub(super) beat: Beat,
     stop: watch::Sender<bool>,
     thread: Mutex<Option<thread::JoinHandle<()>>>,
 }
@@ -47,9 +50,14 @@ impl Drain {
     pub(super) fn start(spool: Arc<Spool>, outlet: Outlet) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = watch::channel(false);
-        let work = move || runtime.block_on(Worker::new(spool, outlet).run(stopped));
+        let beat = Beat::start();
+        let beats = beat.clone();
+        let work = move || {
+            runtime.spawn(beats.run());
+            runtime.block_on(Worker::new(spool, outlet).run(stopped));
+        };
         let thread = thread::Builder::new().name("drain".into()).spawn(work)?;
-        Ok(Drain { stop, thread: Mutex::new(Some(thread)) })
+        Ok(Drain { beat, stop, thread: Mutex::new(Some(thread)) })
     }
 
     /// Ends it; blocks while something is in flight, at most two seconds.

@@ -1,7 +1,7 @@
 //! The admin listener, on an address of its own: nothing of it is reachable through the webhooks' port.
 //!
 //! - `GET /metrics`: Prometheus text exposition
-//! - `GET /livez`: 200 while the event loops and the journal's thread beat
+//! - `GET /livez`: 200 while the event loops, the drain and the journal's thread beat
 //! - `GET /readyz`: 200 while an event could be taken, 503 while starting, draining or without durability
 
 use std::{
@@ -92,6 +92,12 @@ impl Admin {
         self.opened.get()?.journal.as_ref().map(Journal::stats)
     }
 
+    /// How long ago the threads that are not event loops were last seen.
+    fn beats(&self) -> impl Iterator<Item = Duration> + use<> {
+        let journal = self.journal().map(|stats| stats.beat.elapsed());
+        journal.into_iter().chain(self.opened.get().and_then(|opened| opened.delivery.drain_beat()))
+    }
+
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         if request.method() != Method::GET && request.method() != Method::HEAD {
             return plain(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n".into());
@@ -102,7 +108,7 @@ impl Admin {
                 response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(EXPOSITION));
                 response
             }
-            "/livez" => verdict(self.health.live(self.journal().map_or(Duration::ZERO, |stats| stats.beat.elapsed()))),
+            "/livez" => verdict(self.health.live(self.beats())),
             "/readyz" => verdict(self.health.ready(self.opened.get().is_some_and(|opened| opened.delivery.can_take()))),
             _ => plain(StatusCode::NOT_FOUND, "try /metrics, /livez or /readyz\n".into()),
         }

@@ -1,9 +1,10 @@
 //! Health: what the kubelet and a load balancer ask.
 //!
-//! `/livez` asks whether the event loops and the journal's thread still beat, never whether a broker or a disk is well:
-//! a restart mends neither. `/readyz` asks whether an event could be taken now.
+//! `/livez` asks whether the event loops, the drain and the journal's thread still beat, never whether a broker or a disk is
+//! well: a restart mends neither. `/readyz` asks whether an event could be taken now.
 
 use std::{
+    convert::Infallible,
     sync::{
         Arc,
         atomic::{AtomicU8, AtomicU64, Ordering},
@@ -37,9 +38,37 @@ pub struct Health(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     stage: AtomicU8,
-    started: Instant,
-    /// Milliseconds since `started`, one per event loop.
-    beats: Vec<AtomicU64>,
+    /// One per event loop.
+    beats: Vec<Beat>,
+}
+
+/// When an event loop was last seen turning. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Beat(Arc<(Instant, AtomicU64)>);
+
+impl Beat {
+    /// Beaten now.
+    #[must_use]
+    pub fn start() -> Self {
+        Beat(Arc::new((Instant::now(), AtomicU64::new(0))))
+    }
+
+    /// Beats for the event loop that polls it, until that ends.
+    pub async fn run(self) -> Infallible {
+        let (started, last) = &*self.0;
+        let mut ticks = tokio::time::interval(BEAT);
+        loop {
+            ticks.tick().await;
+            last.store(millis(started.elapsed()), Ordering::Relaxed);
+        }
+    }
+
+    /// Time since the last one.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        let (started, last) = &*self.0;
+        started.elapsed().saturating_sub(Duration::from_millis(last.load(Ordering::Relaxed)))
+    }
 }
 
 impl Health {
@@ -47,8 +76,7 @@ impl Health {
     pub fn new(loops: usize) -> Self {
         Health(Arc::new(Inner {
             stage: AtomicU8::new(Stage::Starting as u8),
-            started: Instant::now(),
-            beats: (0..loops).map(|_| AtomicU64::new(0)).collect(),
+            beats: (0..loops).map(|_| Beat::start()).collect(),
         }))
     }
 
@@ -62,31 +90,20 @@ impl Health {
         self.0.stage.load(Ordering::Acquire) == Stage::Draining as u8
     }
 
-    /// Beats for one event loop until it ends.
-    pub async fn beat(self, number: usize) {
-        let mut ticks = tokio::time::interval(BEAT);
-        loop {
-            ticks.tick().await;
-            if let Some(beat) = self.0.beats.get(number) {
-                beat.store(self.elapsed_ms(), Ordering::Relaxed);
-            }
-        }
+    /// The beat of one event loop, counted from zero.
+    #[must_use]
+    pub fn beat(&self, number: usize) -> Option<Beat> {
+        self.0.beats.get(number).cloned()
     }
 
-    /// Whether every loop, and the journal's thread by the age of its beat, has beaten lately.
-    pub fn live(&self, journal_beat: Duration) -> bool {
-        let now = self.elapsed_ms();
-        let fresh = |beat: &AtomicU64| now.saturating_sub(beat.load(Ordering::Relaxed)) < millis(STUCK_AFTER);
-        self.0.beats.iter().all(fresh) && journal_beat < STUCK_AFTER
+    /// Whether every loop, and everything else by the age of its beat, has beaten lately.
+    pub fn live(&self, others: impl IntoIterator<Item = Duration>) -> bool {
+        self.0.beats.iter().map(Beat::age).chain(others).all(|age| age < STUCK_AFTER)
     }
 
     /// Whether an event could be taken now. `durable`: whether the bus or the spool could make it so.
     pub fn ready(&self, durable: bool) -> bool {
         self.0.stage.load(Ordering::Acquire) == Stage::Serving as u8 && durable
-    }
-
-    fn elapsed_ms(&self) -> u64 {
-        millis(self.0.started.elapsed())
     }
 }
 
@@ -101,14 +118,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn live_while_all_loops_beat() {
         let health = Health::new(2);
-        let first = tokio::spawn(health.clone().beat(0));
-        let second = tokio::spawn(health.clone().beat(1));
+        let first = tokio::spawn(health.beat(0).unwrap().run());
+        let second = tokio::spawn(health.beat(1).unwrap().run());
         tokio::time::sleep(Duration::from_secs(120)).await;
-        assert!(health.live(Duration::ZERO));
-        assert!(!health.live(STUCK_AFTER), "the journal's thread is stuck");
+        assert!(health.live([]) && health.live([Duration::ZERO]));
+        assert!(!health.live([Duration::ZERO, STUCK_AFTER]), "the journal's thread is stuck");
         second.abort();
         tokio::time::sleep(Duration::from_secs(31)).await;
-        assert!(!health.live(Duration::ZERO), "one loop is stuck");
+        assert!(!health.live([]), "one loop is stuck");
         first.abort();
     }
 

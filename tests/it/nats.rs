@@ -180,6 +180,7 @@ fn a_missing_stream_is_unroutable_until_it_is_made() {
     let server = NatsServer::start();
     let mut gateway = server.setup("", "").start();
     gateway.wait_for_log(|line| line["message"].as_str().is_some_and(|text| text.contains("no such stream")));
+    assert_eq!(gateway.metric("bus_missing_topics"), 2.0, "one pattern of subjects a vendor");
     assert_eq!(gateway.post(POLICY, &event(1)).status, 503);
     assert_published(&gateway, "unroutable", 1.0);
     let operator = server.operator();
@@ -191,6 +192,8 @@ fn a_missing_stream_is_unroutable_until_it_is_made() {
     operator.create(Operator::settings());
     assert_eq!(gateway.post(POLICY, &event(1)).status, 200);
     assert_eq!(operator.count(), 1);
+    // The stream is looked at now and then, not only after a new connection.
+    gateway.wait_for_metric("bus_missing_topics", 0.0);
 }
 
 #[test]
@@ -244,7 +247,7 @@ fn rights_taken_away_are_noticed_at_once() {
 }
 
 #[test]
-fn a_wrong_password_is_said_and_tried_again() {
+fn a_wrong_password_is_said_and_a_mended_one_is_taken_without_a_restart() {
     let server = NatsServer::start_with(USERS);
     let mut gateway = with_login(&server, "wrong").start();
     gateway.wait_for_log(|line| {
@@ -252,6 +255,8 @@ fn a_wrong_password_is_said_and_tried_again() {
     });
     assert_eq!(gateway.metric("bus_up"), 0.0);
     assert!(!gateway.log_so_far().contains("wrong"));
+    fs::write(gateway.path().join("secrets/nats"), "gateway-pw").unwrap();
+    gateway.wait_for_metric("bus_up", 1.0);
 }
 
 /// CA and client certificate, made by openssl.

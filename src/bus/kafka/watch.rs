@@ -211,7 +211,7 @@ impl Watcher {
         self.listed = listed;
         let known = Known::new(topics);
         let missing: BTreeSet<String> = known.missing(&self.expected).into_iter().map(Into::into).collect();
-        self.shared.metrics.missing_topics.set(missing.len().try_into().unwrap_or(i64::MAX));
+        self.shared.metrics.missing(missing.len());
         self.shared.topics.store(Some(Arc::new(known)));
         // The settings take longer, and no event waits for them.
         self.shared.signal.looked();

@@ -1,11 +1,10 @@
-//! The connection: its thread, its login, its ups and downs.
+//! The connection: its thread, its ups and downs.
 //!
 //! In: `[bus.nats]`. Out: [`Shared`], whose `link` says whether the connection stands. It connects again for ever, with
 //! jitter, and refuses to start only when a broker answers and has a stream that loses what it acknowledges.
 
 use std::{
-    fs, io,
-    path::Path,
+    io,
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread::{self, JoinHandle},
     time::Duration,
@@ -19,11 +18,14 @@ use tokio::{
     time::{MissedTickBehavior, interval, timeout},
 };
 
-use super::{Link, Shared, StartError, preflight, waiting::Waiting};
+use super::{
+    Link, Shared, StartError, login,
+    preflight::{self, Look},
+    waiting::Waiting,
+};
 use crate::{
     config::{Config, Nats},
     observe::metrics::Metrics,
-    secrets::Secret,
 };
 
 /// Longest wait at the start for a broker's answer; without one, the start goes on.
@@ -32,6 +34,8 @@ const FIRST_ANSWER: Duration = Duration::from_secs(2);
 const ASK: Duration = Duration::from_secs(2);
 /// How often the connection's state is looked at, should the client have dropped an event.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often the stream's settings are read while a connection stands.
+const LOOK_AT_STREAM_EVERY: Duration = Duration::from_secs(15);
 /// Longest pause between two attempts to connect, before jitter takes off up to half of it.
 const MOST_PAUSE: Duration = Duration::from_secs(4);
 /// How long the end waits for what was handed over to be written.
@@ -74,14 +78,19 @@ async fn serve(config: &Config, metrics: Arc<Metrics>, told: mpsc::SyncSender<Re
         let mut link = shared.link.subscribe();
         let _answer = timeout(FIRST_ANSWER, link.wait_for(|link| link.tried)).await;
         let link = *shared.link.borrow();
+        let mut look = None;
         if link.up {
-            preflight::at_start(&shared, config, &metrics).await.map_err(StartError::Stream)?;
+            let first = preflight::look(&shared, config, &metrics, None).await;
+            if let Some(text) = first.refusal(config) {
+                return Err(StartError::Stream(format!("stream {} {text}", shared.stream)));
+            }
+            look = Some(first);
         } else {
             tracing::warn!(stream = shared.stream, "NATS does not answer: starting without it, trying for ever");
         }
-        Ok((shared, link.connects))
+        Ok((shared, link.connects, look))
     };
-    let (shared, looked_at) = match started.await {
+    let (shared, looked_at, look) = match started.await {
         Ok(started) => started,
         Err(error) => {
             // The caller waits for nothing else.
@@ -92,7 +101,7 @@ async fn serve(config: &Config, metrics: Arc<Metrics>, told: mpsc::SyncSender<Re
     if told.send(Ok(Arc::clone(&shared))).is_ok() {
         let mut stop = shared.stop.subscribe();
         tokio::select! {
-            () = look_again(&shared, config, &metrics, looked_at) => {}
+            () = look_again(&shared, config, &metrics, looked_at, look) => {}
             _ = stop.wait_for(|stop| *stop) => {}
         }
         close(&shared.client).await;
@@ -128,17 +137,7 @@ async fn connect(config: &Config, events: Arc<Events>) -> Result<Arc<Shared>, St
 }
 
 fn options(nats: &Nats) -> Result<ConnectOptions, StartError> {
-    let mut options = ConnectOptions::new().require_tls(nats.require_tls);
-    if let Some(file) = &nats.credentials_file {
-        let text = secret(file)?;
-        options = options.credentials(&text).map_err(|error| StartError::Login { file: file.clone(), error })?;
-    }
-    if let Some(file) = &nats.nkey_seed_file {
-        options = options.nkey(secret(file)?.trim().into());
-    }
-    if let (Some(user), Some(file)) = (&nats.user, &nats.password_file) {
-        options = options.user_and_password(user.clone(), secret(file)?);
-    }
+    let mut options = login::options(nats)?.require_tls(nats.require_tls);
     if let Some(file) = &nats.ca_file {
         options = options.add_root_certificates(file.clone());
     }
@@ -146,13 +145,6 @@ fn options(nats: &Nats) -> Result<ConnectOptions, StartError> {
         options = options.add_client_certificate(certificate.clone(), key.clone());
     }
     Ok(options)
-}
-
-fn secret(file: &Path) -> Result<String, StartError> {
-    // A missing file is the system's own error; the rest is said in our words.
-    let read = fs::metadata(file).and_then(|_| Secret::read(file).map_err(|fault| io::Error::other(fault.to_string())));
-    let text = read.and_then(|secret| String::from_utf8(secret.expose().to_vec()).map_err(io::Error::other));
-    text.map_err(|error| StartError::Login { file: file.into(), error })
 }
 
 /// At once after a loss, then longer and longer; jitter, so that gateways do not come back all together.
@@ -260,15 +252,23 @@ async fn watch_link(shared: Arc<Shared>, events: Arc<Events>, metrics: Arc<Metri
     }
 }
 
-/// Looks at the stream again after each new connection: it may be another one by now.
-async fn look_again(shared: &Shared, config: &Config, metrics: &Metrics, mut looked_at: u64) {
+/// Looks at the stream again after each new connection, when it may be another one, and now and then. What would have
+/// stopped the start is an error line now, since stopping would lose more.
+async fn look_again(shared: &Shared, config: &Config, metrics: &Metrics, mut looked_at: u64, mut last: Option<Look>) {
     let mut link = shared.link.subscribe();
     loop {
-        let Ok(now) = link.wait_for(|link| link.up && link.connects != looked_at).await.map(|link| *link) else {
-            return;
-        };
-        looked_at = now.connects;
-        preflight::again(shared, config, metrics).await;
+        let another = link.wait_for(|link| link.up && link.connects != looked_at);
+        match timeout(LOOK_AT_STREAM_EVERY, another).await {
+            Ok(Ok(link)) => looked_at = link.connects,
+            Ok(Err(_)) => return,
+            Err(_) if shared.link.borrow().up => {}
+            Err(_) => continue,
+        }
+        let look = preflight::look(shared, config, metrics, last.as_ref()).await;
+        if let Some(text) = look.refusal(config).filter(|_| last.as_ref() != Some(&look)) {
+            tracing::error!("stream {} {text}", shared.stream);
+        }
+        last = Some(look);
     }
 }
 

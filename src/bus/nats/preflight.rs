@@ -91,10 +91,7 @@ fn warnings(settings: &Settings, config: &Config, max_payload: usize) -> Vec<Str
     if settings.sealed {
         warn("is sealed and takes nothing any more".into());
     }
-    let missing: Vec<String> = wanted(config)
-        .into_iter()
-        .filter(|subject| !settings.subjects.iter().any(|pattern| covers(pattern, subject)))
-        .collect();
+    let missing = missing(settings, config);
     if !missing.is_empty() {
         warn(format!("does not take all of {}", missing.join(", ")));
     }
@@ -120,6 +117,12 @@ fn warnings(settings: &Settings, config: &Config, max_payload: usize) -> Vec<Str
     warnings
 }
 
+/// The subjects that the configuration can lead to and that the stream does not take.
+fn missing(settings: &Settings, config: &Config) -> Vec<String> {
+    let taken = |subject: &String| settings.subjects.iter().any(|pattern| covers(pattern, subject));
+    wanted(config).into_iter().filter(|subject| !taken(subject)).collect()
+}
+
 /// The message of the largest body: one that is not JSON becomes base64 in a structured message.
 fn largest_message(config: &Config) -> u64 {
     let body = config.sources.iter().map(|source| source.max_body).max().unwrap_or(config.listener.max_body);
@@ -130,54 +133,61 @@ fn largest_message(config: &Config) -> u64 {
     }
 }
 
-/// Looks at the stream before anything is accepted.
-///
-/// # Errors
-/// When the stream loses acknowledged events by its nature, and nobody has waived that.
-pub(super) async fn at_start(shared: &Shared, config: &Config, metrics: &Metrics) -> Result<(), String> {
-    let Some(verdict) = look(shared, config, metrics).await else { return Ok(()) };
-    let waived = |waiver: &Waiver| config.bus.waive.contains(waiver);
-    match verdict.refusals.iter().find(|(waiver, _)| !waived(waiver)) {
-        Some((_, text)) => Err(format!("stream {} {text}", shared.stream)),
-        None => Ok(()),
+/// What a look at the stream has found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Look {
+    /// The broker has no such stream.
+    Missing,
+    /// The broker does not tell: no right to ask, or no answer.
+    Unreadable(String),
+    /// Its settings, held against the configuration.
+    Found(Verdict),
+}
+
+impl Look {
+    /// Why no event may be accepted: the stream loses what it acknowledges, and nobody has waived that.
+    pub(super) fn refusal(&self, config: &Config) -> Option<&str> {
+        let Look::Found(verdict) = self else { return None };
+        let (_, text) = verdict.refusals.iter().find(|(waiver, _)| !config.bus.waive.contains(waiver))?;
+        Some(text)
     }
 }
 
-/// Looks at the stream while events flow: what would have stopped the start is an error line now, since stopping
-/// would lose more.
-pub(super) async fn again(shared: &Shared, config: &Config, metrics: &Metrics) {
-    if let Some(verdict) = look(shared, config, metrics).await {
-        for (_, text) in verdict.refusals.iter().filter(|(waiver, _)| !config.bus.waive.contains(waiver)) {
-            tracing::error!("stream {} {text}", shared.stream);
+/// Looks at the stream, and tells the log what has changed since `before`.
+pub(super) async fn look(shared: &Shared, config: &Config, metrics: &Metrics, before: Option<&Look>) -> Look {
+    let look = match shared.context.get_stream(&shared.stream).await {
+        Ok(stream) => {
+            let settings = &stream.cached_info().config;
+            metrics.bus.missing(missing(settings, config).len());
+            Look::Found(judge(settings, config, shared.client.max_payload()))
         }
-    }
-}
-
-/// `None`: the broker does not tell.
-async fn look(shared: &Shared, config: &Config, metrics: &Metrics) -> Option<Verdict> {
-    let stream = match shared.context.get_stream(&shared.stream).await {
-        Ok(stream) => stream,
-        Err(error) => {
-            metrics.bus.durability(DurabilityClass::Unknown);
-            let stream = &shared.stream;
-            if matches!(error.kind(), GetStreamErrorKind::JetStream(_)) {
-                tracing::warn!(stream, %error, "no such stream: events are refused until `hookbus provision` makes it");
-            } else {
-                tracing::warn!(stream, %error, "the stream's settings cannot be read: what an ack is worth is unknown");
-            }
-            return None;
+        Err(error) if matches!(error.kind(), GetStreamErrorKind::JetStream(_)) => {
+            metrics.bus.missing(wanted(config).len());
+            Look::Missing
         }
+        Err(error) => Look::Unreadable(error.to_string()),
     };
-    let verdict = judge(&stream.cached_info().config, config, shared.client.max_payload());
-    metrics.bus.durability(verdict.class);
-    verdict.warnings.iter().for_each(|text| tracing::warn!("stream {} {text}", shared.stream));
-    tracing::info!(
-        stream = shared.stream,
-        class = verdict.class.as_str(),
-        "an acknowledgement means: {}",
-        verdict.worth
-    );
-    Some(verdict)
+    let class = if let Look::Found(verdict) = &look { verdict.class } else { DurabilityClass::Unknown };
+    metrics.bus.durability(class);
+    if before != Some(&look) {
+        say(&look, &shared.stream);
+    }
+    look
+}
+
+fn say(look: &Look, stream: &str) {
+    match look {
+        Look::Missing => {
+            tracing::warn!(stream, "no such stream: events are refused until `hookbus provision` makes it")
+        }
+        Look::Unreadable(error) => {
+            tracing::warn!(stream, %error, "the stream's settings cannot be read: what an ack is worth is unknown");
+        }
+        Look::Found(verdict) => {
+            verdict.warnings.iter().for_each(|text| tracing::warn!("stream {stream} {text}"));
+            tracing::info!(stream, class = verdict.class.as_str(), "an acknowledgement means: {}", verdict.worth);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -8,8 +8,7 @@ use crate::config::BusKind;
 /// Handed to the bus, which sets them as it learns.
 #[derive(Debug, Clone)]
 pub struct BusMetrics {
-    /// Topics that the configuration can lead to and that do not exist.
-    pub missing_topics: IntGauge,
+    missing_topics: IntGauge,
     /// Times that a bus which could not be reached was reached again.
     pub reconnects: IntCounter,
     durability: IntGaugeVec,
@@ -68,7 +67,7 @@ impl BusMetrics {
         let metrics = BusMetrics {
             missing_topics: families.gauge(
                 "bus_missing_topics",
-                "Topics that the configuration can lead to and that do not exist; their events go to the catch-all.",
+                "Kafka topics, or NATS subjects (patterns), that the configuration can lead to and that the broker does not have.",
             )?,
             reconnects: families.counter("bus_reconnects_total", "Times that an unreachable bus was reached again.")?,
             durability: families.gauges(
@@ -90,6 +89,11 @@ impl BusMetrics {
         };
         metrics.durability(class);
         Ok(metrics)
+    }
+
+    /// Says how many topics, or patterns of subjects, that the configuration can lead to do not exist.
+    pub fn missing(&self, topics: usize) {
+        self.missing_topics.set(topics.try_into().unwrap_or(i64::MAX));
     }
 
     /// Says what an acknowledgement is worth from now on.
