@@ -8,7 +8,7 @@ tools=$PWD/target/tools
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
 missing=()
-for command in buildah podman runc systemd-analyze:systemd strip:binutils; do
+for command in buildah podman runc systemd-analyze:systemd strip:binutils go:golang-go; do
   command -v "${command%%:*}" >/dev/null || missing+=("${command##*:}")
 done
 [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
