@@ -255,7 +255,7 @@ fn a_wrong_password_is_said_and_a_mended_one_is_taken_without_a_restart() {
     });
     assert_eq!(gateway.metric("bus_up"), 0.0);
     assert!(!gateway.log_so_far().contains("wrong"));
-    fs::write(gateway.path().join("secrets/nats"), "gateway-pw").unwrap();
+    fs::write(gateway.setup.path().join("secrets/nats"), "gateway-pw").unwrap();
     gateway.wait_for_metric("bus_up", 1.0);
 }
 
