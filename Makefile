@@ -1,7 +1,7 @@
 # The verbs of this repository. `make demo` and `make test` set up all they need on a machine that has the Rust
 # toolchain, Python, Node and a package manager.
 
-.PHONY: help demo test rolling lint bench fuzz schemas tools ci clean chart chart-readme
+.PHONY: help demo test rolling lint bench fuzz schemas tools ci clean chart chart-readme image
 
 help: ## these verbs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -12,6 +12,8 @@ demo: ## see one signed event of each vendor go in and come out
 test: tools ## run every test
 	cargo test --locked
 	tests/chart/run
+	tests/deploy/run
+	tests/image/run
 
 chart: ## run the tests of the helm chart alone
 	@scripts/packages.sh
@@ -32,10 +34,16 @@ lint: tools ## formatting, clippy, docs, licences, shell scripts: all without a 
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items --quiet
 	target/tools/cargo/bin/cargo-deny --log-level error check bans licenses sources
-	bash -n scripts/*.sh tests/chart/run .ci/run
+	bash -n scripts/*.sh deploy/*.sh deploy/rights/*.sh tests/*/run .ci/run
+	target/tools/lint/bin/shellcheck --severity=warning scripts/*.sh deploy/*.sh deploy/rights/*.sh tests/*/run .ci/run
+	target/tools/lint/bin/hadolint deploy/Dockerfile
 
 bench: ## measure the rooms on the way of an event
 	cargo bench --locked
+
+image: tools ## build the image's layout around a debug binary, without pulling, and run it as Kubernetes would
+	cargo build --locked
+	tests/image/run
 
 fuzz: ## long fuzz runs of the property tests (PROPTEST_CASES each)
 	PROPTEST_CASES=$${PROPTEST_CASES:-20000} cargo test --locked --release --lib

@@ -43,6 +43,8 @@ scripts/chart-tools.sh
 
 # The proxies of the rolling-update test.
 scripts/proxies.sh
+# What builds, runs and checks deploy/.
+scripts/image-tools.sh
 
 # Licences, bans and sources of the dependencies. Built once, without the optimisation that a linter does not need.
 if [ ! -x "$tools/cargo/bin/cargo-deny" ]; then

@@ -102,6 +102,15 @@ broker.session.timeout.ms=2500
         broker
     }
 
+    /// Changes a property, before the start.
+    pub fn set(&self, property: &str, value: &str) {
+        let file = self.dir.join("server.properties");
+        let text = fs::read_to_string(&file).unwrap();
+        let others = text.lines().filter(|line| !line.starts_with(&format!("{property}=")));
+        let text: String = others.map(|line| format!("{line}\n")).collect();
+        fs::write(&file, format!("{text}{property}={value}\n")).unwrap();
+    }
+
     /// Starts it and waits until it answers. `auto.create.topics.enable` is on, so that a client which asks for a topic
     /// in the wrong way would make it.
     pub fn start(&mut self) {
@@ -242,6 +251,17 @@ broker.session.timeout.ms=2500
             USER.0
         );
         with_bus(setup, bus, &kafka)
+    }
+
+    /// Runs a script of this repository that calls one of Kafka's tools, by way of a variable with the tool's path.
+    pub fn script(&self, words: &[&str], variable: &str, tool: &str) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let wrapper = self.dir.join("tool");
+        let java: String = java(&["-Xmx256m"]).iter().map(|word| format!("'{word}' ")).collect();
+        fs::write(&wrapper, format!("#!/bin/sh\nexec {java}{tool} \"$@\"\n")).unwrap();
+        fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
+        let output = Command::new(words[0]).args(&words[1..]).env(variable, &wrapper).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&[output.stdout, output.stderr].concat()));
     }
 
     /// Runs one of Kafka's own tools.

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Grants the least that each command of hookbus needs of Kafka, on all topics below a prefix:
+#
+#   kafka-acls.sh BOOTSTRAP [OPTION…]       options go to Kafka's own kafka-acls.sh, such as --command-config admin.properties
+#
+# Principals: HOOKBUS_SERVE, HOOKBUS_PROVISION, HOOKBUS_TAIL; prefix: HOOKBUS_PREFIX; tool: KAFKA_ACLS. What is granted
+# already is granted again without effect. Another `bus.subject` asks for another prefix, or for several runs.
+set -euo pipefail
+bootstrap=$1
+shift
+prefix=${HOOKBUS_PREFIX:-webhooks.}
+
+allow() {
+  local principal=$1 operations=() operation
+  shift
+  for operation in "$@"; do operations+=(--operation "$operation"); done
+  "${KAFKA_ACLS:-kafka-acls.sh}" --bootstrap-server "$bootstrap" "${options[@]}" --add --allow-principal "$principal" \
+    "${operations[@]}" --topic "$prefix" --resource-pattern-type prefixed
+}
+options=("$@")
+
+# Publishes, idempotently (Kafka 3.0 and later ask for no more than Write), sees which topics exist, and reads their
+# settings to say what an acknowledgement is worth. It can make and read nothing.
+allow "${HOOKBUS_SERVE:-User:hookbus}" Write Describe DescribeConfigs
+
+# Sees which topics exist and makes those that do not. It can write and read no event, and change or delete no topic.
+allow "${HOOKBUS_PROVISION:-User:hookbus-provision}" Create Describe
+
+# Reads, in no group, committing nothing. Subscribers with a group need Read on that group, too.
+allow "${HOOKBUS_TAIL:-User:hookbus-tail}" Read Describe

@@ -1,0 +1,182 @@
+//! The rights in `deploy/rights`, at the real brokers: each command works with its own and can do nothing else.
+
+use std::{fs, process::Output};
+
+use crate::{
+    harness::{POLICY, Setup, tail},
+    kafka_broker::Broker,
+    nats_server::NatsServer,
+};
+
+const EVENT: &[u8] = br#"{"id":"evt_rights","type":"policy.active","data":{"object":{"id":"pl_1"}}}"#;
+const TOPIC: &str = "webhooks.1099policy.policy.active";
+
+/// The users of the files, and the password of all of them here.
+const USERS: [&str; 3] = ["hookbus", "hookbus-provision", "hookbus-tail"];
+const PASSWORD: &str = "password of the rights' test";
+
+/// Puts another user into a configuration.
+fn as_user(setup: &Setup, user: &str) {
+    let file = setup.path().join("hookbus.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let known = USERS.map(|user| format!("user = \"{user}\""));
+    let old = known.iter().find(|line| text.contains(line.as_str())).unwrap();
+    fs::write(&file, text.replace(old, &format!("user = \"{user}\""))).unwrap();
+}
+
+/// What a command prints, after its exit code was looked at.
+fn said(output: &Output, success: bool) -> String {
+    let text = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned();
+    assert_eq!(output.status.success(), success, "{text}");
+    text
+}
+
+/// A `tail` that may not read ends with an error or waits for ever: this one ends, and prints nothing.
+fn assert_reads_nothing(setup: &Setup) {
+    let output = std::process::Command::new("timeout")
+        .args(["8", crate::harness::HOOKBUS, "tail", "--json", "--from-start", "--count", "1"])
+        .current_dir(setup.path())
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+fn nats_with_rights() -> (NatsServer, Setup) {
+    let rights = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/rights/nats-permissions.conf");
+    let roles = ["serve", "provision", "tail"];
+    let users: String = USERS
+        .iter()
+        .zip(roles)
+        .map(|(user, role)| format!("{{ user: {user}, password: \"{PASSWORD}\", permissions: $hookbus_{role} }}\n"))
+        .collect();
+    let mut server = NatsServer::stopped("");
+    // An include is found beside the file that asks for it.
+    fs::copy(rights, server.path().join("nats-permissions.conf")).unwrap();
+    server.configure(&format!("include \"nats-permissions.conf\"\nauthorization {{ users = [\n{users}] }}"));
+    server.run();
+    let nats = "user = \"hookbus\"\npassword_file = \"secrets/nats\"\nprovision = { replicas = 1 }";
+    let setup = server.setup("", nats);
+    fs::write(setup.path().join("secrets/nats"), PASSWORD).unwrap();
+    (server, setup)
+}
+
+#[test]
+fn nats_each_command_works_with_its_own_rights_and_no_others() {
+    let (_server, setup) = nats_with_rights();
+    for (user, may) in [("hookbus", false), ("hookbus-tail", false), ("hookbus-provision", true)] {
+        as_user(&setup, user);
+        said(&setup.run(&["provision"]), may);
+    }
+    // A change of the settings is within its rights, too.
+    let file = setup.path().join("hookbus.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("replicas = 1", "replicas = 1, max_age = \"2d\"")).unwrap();
+    assert!(said(&setup.run(&["provision"]), true).contains("max_age"));
+
+    as_user(&setup, "hookbus");
+    let mut gateway = setup.start();
+    assert_eq!(gateway.post(POLICY, EVENT).status, 200);
+    assert_eq!(gateway.metric(r#"bus_publish_total{result="ok"}"#), 1.0);
+    // It may read the stream's settings.
+    gateway.wait_for_log(|line| line["message"].as_str().is_some_and(|text| text.contains("an acknowledgement means")));
+    assert_reads_nothing(&gateway.setup);
+
+    as_user(&gateway.setup, "hookbus-provision");
+    assert_reads_nothing(&gateway.setup);
+    as_user(&gateway.setup, "hookbus-tail");
+    let lines = tail(gateway.setup.path(), &["--from-start", "--count", "1"]);
+    assert!(lines[0].contains("evt_rights"), "{lines:?}");
+
+    // Nor can those two publish.
+    for user in ["hookbus-provision", "hookbus-tail"] {
+        as_user(&gateway.setup, user);
+        let setup = Setup { dir: tempfile::tempdir().unwrap() };
+        copy(&gateway.setup, &setup);
+        let other = setup.start();
+        assert_eq!(other.post(POLICY, EVENT).status, 503, "{user}");
+        assert_eq!(other.metric(r#"bus_publish_total{result="unauthorized"}"#), 1.0, "{user}");
+    }
+}
+
+/// A second gateway's folder.
+fn copy(from: &Setup, to: &Setup) {
+    fs::create_dir(to.path().join("secrets")).unwrap();
+    fs::copy(from.path().join("hookbus.toml"), to.path().join("hookbus.toml")).unwrap();
+    for entry in fs::read_dir(from.path().join("secrets")).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), to.path().join("secrets").join(entry.file_name())).unwrap();
+    }
+    if from.path().join("password").exists() {
+        fs::copy(from.path().join("password"), to.path().join("password")).unwrap();
+    }
+}
+
+/// A broker that lets nobody do what no rule allows, with the three users and the rules of the script.
+fn kafka_with_rights() -> (Broker, Setup) {
+    let mut broker = Broker::new();
+    broker.set("allow.everyone.if.no.acl.found", "false");
+    // A forbidden topic must not be made by the way either.
+    broker.set("auto.create.topics.enable", "false");
+    broker.start();
+    let address = broker.address();
+    for user in USERS {
+        let scram = format!("SCRAM-SHA-512=[password={PASSWORD}]");
+        broker.tool(&[
+            "kafka.admin.ConfigCommand",
+            "--bootstrap-server",
+            &address,
+            "--alter",
+            "--entity-type",
+            "users",
+            "--entity-name",
+            user,
+            "--add-config",
+            &scram,
+        ]);
+    }
+    broker.script(&["deploy/rights/kafka-acls.sh", &address], "KAFKA_ACLS", "org.apache.kafka.tools.AclCommand");
+    let setup = broker.setup_with_login("", PASSWORD);
+    let file = setup.path().join("hookbus.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let text = text.replace("user = \"alice\"", "user = \"hookbus\"");
+    let provision = "[bus.kafka]\nprovision = { replication = 1, min_insync = 1, partitions = 1 }\n";
+    fs::write(&file, text.replace("[bus.kafka]\n", provision)).unwrap();
+    (broker, setup)
+}
+
+#[test]
+fn kafka_each_command_works_with_its_own_rights_and_no_others() {
+    let (broker, setup) = kafka_with_rights();
+    for user in ["hookbus", "hookbus-tail"] {
+        as_user(&setup, user);
+        assert!(said(&setup.run(&["provision"]), false).contains("refused"), "{user}");
+    }
+    assert!(!broker.topics().contains(&TOPIC.to_owned()));
+    as_user(&setup, "hookbus-provision");
+    said(&setup.run(&["provision"]), true);
+    said(&setup.run(&["provision", "--check"]), true);
+
+    as_user(&setup, "hookbus");
+    let gateway = setup.start();
+    gateway.wait_for_metric("bus_missing_topics", 0.0);
+    assert_eq!(gateway.post(POLICY, EVENT).status, 200);
+    assert_eq!(broker.records(TOPIC).len(), 1);
+    // One copy, read from the settings: it may ask for them.
+    gateway.wait_for_metric(r#"bus_durability_info{bus="kafka",class="memory"}"#, 1.0);
+    assert_reads_nothing(&gateway.setup);
+
+    as_user(&gateway.setup, "hookbus-provision");
+    assert_reads_nothing(&gateway.setup);
+    as_user(&gateway.setup, "hookbus-tail");
+    let lines = tail(gateway.setup.path(), &["--from-start", "--count", "1"]);
+    assert!(lines[0].contains("evt_rights"), "{lines:?}");
+
+    for user in ["hookbus-provision", "hookbus-tail"] {
+        as_user(&gateway.setup, user);
+        let setup = Setup { dir: tempfile::tempdir().unwrap() };
+        copy(&gateway.setup, &setup);
+        assert_eq!(setup.start().post(POLICY, EVENT).status, 503, "{user}");
+    }
+    assert_eq!(broker.records(TOPIC).len(), 1);
+}
