@@ -23,7 +23,7 @@ mod http;
 mod kafka;
 mod kafka_broker;
 mod limits;
-mod load;
+
 mod nats;
 mod nats_server;
 mod observe;
@@ -33,6 +33,7 @@ mod proxy;
 mod replay;
 mod rights;
 mod rolling;
+mod rolling_load;
 mod rotation;
 mod schema;
 mod verification;

@@ -15,7 +15,7 @@ use futures_util::StreamExt as _;
 
 use crate::{
     harness::{Gateway, Setup, wait_until},
-    load::{Failure, Load, Tally},
+    rolling_load::{Failure, Load, Tally},
     nats_server::{NatsServer, Operator},
     proxy::{Kind, Network, Proxy, REPLICAS, Replica},
 };
