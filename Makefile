@@ -1,7 +1,7 @@
 # The verbs of this repository. `make demo` and `make test` set up all they need on a machine that has the Rust
 # toolchain, Python, Node and a package manager.
 
-.PHONY: help demo test lint bench fuzz tools ci clean
+.PHONY: help demo test soak lint bench fuzz tools ci clean
 
 help: ## these verbs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -11,6 +11,9 @@ demo: ## see one signed event of each vendor go in and come out
 
 test: tools ## run every test
 	cargo test --locked
+
+soak: tools ## the broker scenarios in their long forms, one after the other: 30 s freezes, 100 kills, 100,000 events spooled
+	HOOKBUS_SOAK=1 cargo test --locked --test it scenarios -- --test-threads=1 --nocapture
 
 lint: tools ## formatting, clippy, docs, licences, shell scripts: all without a warning
 	cargo fmt --check

@@ -6,6 +6,7 @@
     clippy::expect_used,
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
+    clippy::print_stdout,
     unreachable_pub,
     reason = "a test that panics has failed, which is what it is for"
 )]
@@ -14,6 +15,7 @@ mod commands;
 mod config;
 mod drain;
 mod durability;
+mod either;
 mod envelope;
 mod events;
 mod harness;
@@ -22,7 +24,12 @@ mod kafka;
 mod kafka_broker;
 mod limits;
 mod nats;
+mod nats_logins;
 mod nats_server;
 mod observe;
+mod oracle;
 mod rotation;
+mod scenarios;
+mod scenarios_kafka;
+mod scenarios_nats;
 mod verification;

@@ -130,7 +130,8 @@ async fn connect(config: &Config, events: Arc<Events>) -> Result<Arc<Shared>, St
 fn options(nats: &Nats) -> Result<ConnectOptions, StartError> {
     let mut options = ConnectOptions::new().require_tls(nats.require_tls);
     if let Some(file) = &nats.credentials_file {
-        let text = secret(file)?;
+        // The client wants a line end behind the last dashes, which a file need not have, and a secret is read without.
+        let text = secret(file)? + "\n";
         options = options.credentials(&text).map_err(|error| StartError::Login { file: file.clone(), error })?;
     }
     if let Some(file) = &nats.nkey_seed_file {
