@@ -23,6 +23,7 @@ mod http;
 mod kafka;
 mod kafka_broker;
 mod limits;
+mod load;
 mod nats;
 mod nats_logins;
 mod nats_server;

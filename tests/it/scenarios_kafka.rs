@@ -6,7 +6,8 @@ use crate::{
     either::{TOPICS, recorded},
     harness::wait_at_most,
     kafka_broker::{Broker, FIXED_TOPICS, USER, shared},
-    oracle::{Fault, LONG, Load, Shape, dead_letters},
+    load::{LONG, Load, Shape},
+    oracle::{Fault, dead_letters},
     scenarios::{soak_or, wait_for_drain},
 };
 

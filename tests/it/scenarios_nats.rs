@@ -5,9 +5,10 @@ use async_nats::{ConnectOptions, jetstream::stream};
 use crate::{
     either::stored,
     harness::{Gateway, wait_at_most},
+    load::{LONG, Load, Shape},
     nats::{USERS, with_login},
     nats_server::{NatsServer, Operator, Stored},
-    oracle::{Fault, LONG, Load, Shape, dead_letters},
+    oracle::{Fault, dead_letters},
     scenarios::{soak_or, wait_for_drain},
 };
 
