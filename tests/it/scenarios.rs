@@ -282,7 +282,8 @@ fn a_long_outage(kind: Kind, out: Out) {
         assert!(most < early + 12_000_000, "grown from {early} to {most}");
 
         let (backlog, accepted) = (gateway.metric("journal_records"), load.accepted());
-        assert!(backlog > events as f64);
+        // A broker that freezes may have said its last words before.
+        assert!(backlog > 0.9 * events as f64, "{backlog}");
         match out {
             Out::Killed => broker.start(),
             Out::Frozen => broker.signal("-CONT"),
