@@ -278,8 +278,9 @@ fn a_long_outage(kind: Kind, out: Out) {
             first + events <= load.accepted()
         });
         println!("resident after {FEW}: {early}, at most until {events}: {most}");
-        // What was spooled meanwhile has about 2,500 bytes each.
-        assert!(most < early + 12_000_000, "grown from {early} to {most}");
+        // What was spooled meanwhile has about 2,500 bytes each: 37 MB, or 240. A frozen NATS costs up to 11 MB of copies
+        // that the client holds, however long it is frozen.
+        assert!(most < early + 20_000_000, "grown from {early} to {most}");
 
         let (backlog, accepted) = (gateway.metric("journal_records"), load.accepted());
         // A broker that freezes may have said its last words before.
