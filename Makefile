@@ -1,7 +1,7 @@
 # The verbs of this repository. `make demo` and `make test` set up all they need on a machine that has the Rust
 # toolchain, Python, Node and a package manager.
 
-.PHONY: help demo test rolling lint bench fuzz schemas tools ci clean chart chart-readme image
+.PHONY: help demo test rolling lint bench fuzz schemas tools ci clean chart chart-readme image soak
 
 help: ## these verbs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -28,6 +28,9 @@ chart-readme:
 
 rolling: tools ## 20 rolling updates under load behind HAProxy and behind nginx: a table of what failed, about 12 minutes
 	HOOKBUS_ROLLINGS=$${HOOKBUS_ROLLINGS:-20} cargo test --locked --quiet --test it rolling::behind -- --nocapture
+
+soak: tools ## the broker scenarios in their long forms, one after the other: 30 s freezes, 100 kills, 100,000 events spooled
+	HOOKBUS_SOAK=1 cargo test --locked --test it scenarios -- --test-threads=1 --nocapture
 
 lint: tools ## formatting, clippy, docs, licences, shell scripts: all without a warning
 	cargo fmt --check

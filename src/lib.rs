@@ -35,7 +35,7 @@
 //! - What lies there is sent on when it can be, once, with its own bytes and in order: `it::replay`
 //! - `200` means fsynced: `it::durability::no_answer_before_fsync`, `it::durability::write_fsync_answer_in_this_order`
 //! - On Kafka `200` means acknowledged by all in-sync replicas, through kill and freeze of the broker, and a second copy
-//!   has the same id: `it::kafka::no_answer_was_a_lie_when_the_broker_fails`
+//!   has the same bytes: `it::scenarios::kafka_killed`, `it::scenarios_kafka::kafka_leader_killed_and_too_few_replicas`
 //! - Nothing without a valid signature is interpreted: `Verified`'s compile-fail example in [`verify`],
 //!   `verify::tests::one_flipped_bit_is_refused`, `it::verification::unsigned_requests_leave_nothing_behind`
 //! - Every accepted event survives a kill, and its bytes arrive unchanged: `it::durability::kill_9_loses_nothing`,
@@ -46,12 +46,13 @@
 //! - No input chooses a subject, label or log line outside the documented alphabet:
 //!   `envelope::route::tests::routable_types_are_the_documented_alphabet`, `it::events::hostile_types_go_to_quarantine`
 //! - On NATS a `200` means acknowledged, and an unknown outcome is repeated with the same id, never stored twice:
-//!   `it::nats::a_killed_server_loses_no_answered_event_and_stores_none_twice`, `it::nats::an_election_is_not_a_missing_stream`
+//!   `it::scenarios::nats_killed`, `it::scenarios_nats::nats_leader_killed`
 //! - No header of a request reaches NATS: `bus::nats::outgoing::tests::every_header_is_on_the_list`,
 //!   `it::nats::events_arrive_with_their_headers_in_both_modes`
 //! - Memory stays within the budget: `it::limits::a_flood_of_unsigned_bodies_stays_within_the_budget`
 //! - Recovery needs nobody: `journal`'s model test, `it::durability::damage_never_stops_the_start`
-//! - An outage of the broker reorders and loses nothing: `delivery::gate`'s model test, `it::nats::the_spool_carries_an_outage`
+//! - An outage of the broker reorders and loses nothing, whatever dies meanwhile: `delivery::gate`'s model test and
+//!   `it::scenarios`, all judged by `it::oracle`, which `it::oracle::the_oracle_sees_each_fault` judges
 //! - What subscribers are told is what is published, attribute by attribute and header by header: `it::schema`; and the
 //!   consumers that they copy skip nothing and handle nothing twice: `it::consumers`
 //! - A rolling update fails no request and loses no event: `it::rolling`,

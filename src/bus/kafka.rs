@@ -26,11 +26,11 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use rdkafka::{
     Message as _,
     error::{KafkaError, RDKafkaErrorCode},
-    message::{Header, OwnedHeaders},
+    message::{Header, Headers as _, OwnedHeaders, OwnedMessage},
     producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _, future_producer::OwnedDeliveryResult},
 };
 
-use self::{context::Context, topics::Known, watch::Signal};
+use self::{context::Context, durability::Limits, topics::Known, watch::Signal};
 use super::{Ack, Publication, PublishError};
 use crate::{
     config::{Config, Encoding},
@@ -61,6 +61,8 @@ struct Shared {
     producer: ArcSwap<Producer>,
     /// The topics that exist; `None` until a broker has said so for the first time.
     topics: ArcSwapOption<Known>,
+    /// How much each topic takes at once; `None` until it has been read.
+    limits: ArcSwapOption<Limits>,
     signal: Arc<Signal>,
     encoding: Encoding,
     metrics: BusMetrics,
@@ -93,6 +95,7 @@ impl Kafka {
         let shared = Arc::new(Shared {
             producer: ArcSwap::from_pointee(producer),
             topics: ArcSwapOption::empty(),
+            limits: ArcSwapOption::empty(),
             signal: Arc::clone(&signal),
             encoding: config.bus.encoding,
             metrics,
@@ -181,6 +184,14 @@ impl Shared {
         self.producer.load().send_result(record).map_err(|(error, _record)| self.failed(&error))
     }
 
+    /// Whether a topic takes a message by itself, whatever it is sent with. Yes while no limit has been read, which is
+    /// soon; not when the brokers do not let us read this topic's.
+    fn fits(&self, message: &OwnedMessage) -> bool {
+        let limits = self.limits.load();
+        let Some(limits) = limits.as_ref() else { return true };
+        limits.get(message.topic()).is_some_and(|limit| size_of_batch(message) <= *limit)
+    }
+
     fn failed(&self, error: &KafkaError) -> PublishError {
         let code = error.rdkafka_error_code();
         if code == Some(RDKafkaErrorCode::Fatal) {
@@ -199,6 +210,10 @@ impl UnderWay {
             Ok(()) => return Ok(Ack::Stored),
             // The topic was deleted after it was chosen: certainly not stored, so it may go elsewhere.
             Err((code, Some(message))) if is_unknown_topic(code) => message,
+            // Refused for its company: a broker takes or refuses a batch as a whole. Alone it will pass.
+            Err((code, Some(message))) if meaning(code) == PublishError::TooLarge && shared.fits(&message) => {
+                return Err(PublishError::Refused);
+            }
             Err((code, _)) => return Err(meaning(code)),
         };
         if message.topic() == catch_all {
@@ -215,7 +230,7 @@ impl UnderWay {
     }
 }
 
-type Failed = (Option<RDKafkaErrorCode>, Option<rdkafka::message::OwnedMessage>);
+type Failed = (Option<RDKafkaErrorCode>, Option<OwnedMessage>);
 
 /// A delivery report; without one the producer was dropped first.
 fn flat<C>(report: Result<OwnedDeliveryResult, C>) -> Result<(), Failed> {
@@ -224,6 +239,16 @@ fn flat<C>(report: Result<OwnedDeliveryResult, C>) -> Result<(), Failed> {
         Ok(Err((error, message))) => Err((error.rdkafka_error_code(), Some(message))),
         Err(_) => Err((None, None)),
     }
+}
+
+/// An upper bound of the bytes of a batch of this message only, without compression.
+fn size_of_batch(message: &OwnedMessage) -> usize {
+    /// The batch's own head, and the lengths in a record and before a header, at their longest.
+    const HEADS: (usize, usize, usize) = (61, 32, 10);
+    let header = |header: Header<'_, &[u8]>| HEADS.2 + header.key.len() + header.value.map_or(0, <[u8]>::len);
+    let headers: usize = message.headers().map_or(0, |headers| headers.iter().map(header).sum());
+    let [key, payload] = [message.key(), message.payload()].map(|part| part.map_or(0, <[u8]>::len));
+    HEADS.0 + HEADS.1 + key + payload + headers
 }
 
 fn is_unknown_topic(code: Option<RDKafkaErrorCode>) -> bool {

@@ -4,7 +4,7 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
@@ -73,6 +73,20 @@ secret_files = ["secrets/audit1"]
         self.dir.path()
     }
 
+    /// Puts other text for some in the configuration.
+    pub fn edit(&self, old: &str, new: &str) {
+        let file = self.path().join("hookbus.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains(old), "{old} in\n{text}");
+        fs::write(&file, text.replacen(old, new, 1)).unwrap();
+    }
+
+    /// Takes away what the brokers' setups say, so that there is a spool. `keys`: of `[journal]`.
+    pub fn with_spool(self, keys: &str) -> Self {
+        self.edit("spool = \"off\"\n", &format!("{keys}\n"));
+        self
+    }
+
     /// Runs a command of the binary to its end.
     pub fn run(&self, arguments: &[&str]) -> Output {
         Command::new(HOOKBUS).args(arguments).current_dir(self.path()).output().unwrap()
@@ -98,7 +112,8 @@ secret_files = ["secrets/audit1"]
             .unwrap_or_else(|error| panic!("{}: {error} (run `make tools`)", words[0]));
         let (log, lines) = mpsc::sync_channel(100_000);
         let stderr = BufReader::new(child.stderr.take().unwrap());
-        thread::spawn(move || stderr.lines().map_while(Result::ok).for_each(|line| drop(log.send(line))));
+        // What nobody looks at must not hold the gateway up.
+        thread::spawn(move || stderr.lines().map_while(Result::ok).for_each(|line| drop(log.try_send(line))));
         let mut gateway = Gateway {
             setup: self,
             child,
@@ -193,7 +208,8 @@ impl Gateway {
         self.into_setup()
     }
 
-    fn into_setup(mut self) -> Setup {
+    /// The folder of a gateway that has ended.
+    pub fn into_setup(mut self) -> Setup {
         let empty = Setup { dir: tempfile::tempdir().unwrap() };
         std::mem::replace(&mut self.setup, empty)
     }
@@ -254,12 +270,30 @@ pub fn tail(directory: &Path, arguments: &[&str]) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+pub fn wait_until(what: &str, done: impl FnMut() -> bool) {
+    wait_at_most(PATIENCE, what, done);
+}
+
+pub fn wait_at_most(limit: Duration, what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + limit;
     while !done() {
         assert!(Instant::now() < deadline, "waited in vain for {what}");
         thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Ports for a broker, which must find them free again after it was killed: below the range of which the system gives to
+/// connections, and none twice in one run.
+pub fn free_ports<const N: usize>() -> [u16; N] {
+    static GIVEN: Mutex<Vec<u16>> = Mutex::new(Vec::new());
+    let mut given = GIVEN.lock().unwrap();
+    [(); N].map(|()| {
+        let port = std::iter::repeat_with(|| fastrand::u16(12_000..32_000))
+            .find(|port| !given.contains(port) && TcpListener::bind(("127.0.0.1", *port)).is_ok())
+            .unwrap();
+        given.push(port);
+        port
+    })
 }
 
 pub fn unix_now() -> i64 {
@@ -303,7 +337,11 @@ pub struct Connection {
 
 impl Connection {
     pub fn open(address: SocketAddr) -> Self {
-        Self::over(TcpStream::connect(address).unwrap())
+        Self::try_open(address).unwrap()
+    }
+
+    pub fn try_open(address: SocketAddr) -> std::io::Result<Self> {
+        TcpStream::connect(address).map(Self::over)
     }
 
     pub fn over(stream: TcpStream) -> Self {

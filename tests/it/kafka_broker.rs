@@ -1,12 +1,12 @@
-//! An Apache Kafka broker of the tests' own (one node) on free ports in a folder of its own, and what a subscriber
-//! or an administrator would do with it.
+//! An Apache Kafka broker of the tests' own (or three, of one cluster) on free ports in a folder of its own, and what a
+//! subscriber or an administrator would do with it.
 
 use std::{
     fs,
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::OnceLock,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -18,10 +18,13 @@ use rdkafka::{
     message::Headers as _,
 };
 
-use crate::harness::Setup;
+use crate::harness::{Setup, free_ports, wait_at_most};
 
 /// The SCRAM user of every broker, and its password.
 pub const USER: (&str, &str) = ("alice", "alice's password");
+
+/// Longest start of a broker.
+const START: Duration = Duration::from_secs(90);
 
 /// Catch-alls and quarantines of both vendors, which have the same names whatever the template.
 pub const FIXED_TOPICS: [&str; 4] = [
@@ -52,48 +55,41 @@ pub struct Broker {
     keeper: Option<Child>,
 }
 
+/// One broker's part in its cluster.
+struct Part<'a> {
+    id: usize,
+    /// `id@address` of each controller.
+    voters: &'a str,
+    controller: u16,
+    /// Copies of the cluster's own topics.
+    copies: usize,
+}
+
 impl Broker {
     /// Formats the storage; nothing runs yet.
     pub fn new() -> Self {
+        let [controller] = free_ports();
+        Self::with_part(&Part { id: 1, voters: &format!("1@127.0.0.1:{controller}"), controller, copies: 1 })
+    }
+
+    /// Three running brokers of one cluster, with the ids 1, 2 and 3.
+    pub fn cluster() -> [Broker; 3] {
+        let controllers: [u16; 3] = free_ports();
+        let voters = [0, 1, 2].map(|place| format!("{}@127.0.0.1:{}", place + 1, controllers[place])).join(",");
+        let make = |place| Part { id: place + 1, voters: &voters, controller: controllers[place], copies: 3 };
+        let mut brokers = thread::scope(|scope| {
+            [0, 1, 2].map(|place| scope.spawn(move || Self::with_part(&make(place)))).map(|made| made.join().unwrap())
+        });
+        brokers.iter_mut().for_each(Broker::spawn);
+        brokers.iter().for_each(Broker::wait_until_ready);
+        brokers
+    }
+
+    fn with_part(part: &Part<'_>) -> Self {
         let dir = tempfile::tempdir().unwrap().keep();
-        let [port, tls_port, controller] = free_ports();
-        let path = dir.display();
+        let [port, tls_port] = free_ports();
         make_certificates(&dir);
-        let properties = format!(
-            "process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},SASL_SSL://127.0.0.1:{tls_port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL_SSL://localhost:{tls_port}
-controller.listener.names=CONTROLLER
-inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL
-sasl.enabled.mechanisms=SCRAM-SHA-512
-ssl.keystore.type=PEM
-ssl.keystore.location={path}/keystore.pem
-listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
-authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
-super.users=User:ANONYMOUS
-allow.everyone.if.no.acl.found=true
-log.dirs={path}/data
-auto.create.topics.enable=true
-num.partitions=3
-offsets.topic.replication.factor=1
-offsets.topic.num.partitions=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-transaction.state.log.num.partitions=1
-group.initial.rebalance.delay.ms=0
-log.segment.bytes=16777216
-log.cleaner.dedupe.buffer.size=2097152
-num.network.threads=2
-num.io.threads=2
-background.threads=2
-broker.heartbeat.interval.ms=500
-broker.session.timeout.ms=2500
-"
-        );
-        fs::write(dir.join("server.properties"), properties).unwrap();
+        fs::write(dir.join("server.properties"), properties(&dir, port, tls_port, part)).unwrap();
         let broker = Broker { dir, port, tls_port, keeper: None };
         let (user, password) = USER;
         let scram = format!("SCRAM-SHA-512=[name={user},password={password}]");
@@ -114,6 +110,12 @@ broker.session.timeout.ms=2500
     /// Starts it and waits until it answers. `auto.create.topics.enable` is on, so that a client which asks for a topic
     /// in the wrong way would make it.
     pub fn start(&mut self) {
+        self.spawn();
+        self.wait_until_ready();
+    }
+
+    /// Starts it.
+    pub fn spawn(&mut self) {
         let script = "\"$@\" > broker.log 2>&1 & broker=$!; echo $broker > pid.new; mv pid.new pid; \
                       cat > /dev/null; kill -9 $broker 2> /dev/null; wait; [ ! -e shared ] || rm -rf \"$PWD\"";
         let _old = fs::remove_file(self.dir.join("pid"));
@@ -125,16 +127,11 @@ broker.session.timeout.ms=2500
         // The shell kills the broker when this pipe closes, which it does however the tests end.
         let keeper = keeper.current_dir(&self.dir).stdin(Stdio::piped()).spawn().unwrap();
         self.keeper = Some(keeper);
-        self.wait_until_ready();
     }
 
     pub fn wait_until_ready(&self) {
         let client: BaseConsumer = self.client().create().unwrap();
-        // A Java process among many others on two cores.
-        let deadline = Instant::now() + Duration::from_mins(2);
-        while let Err(error) = client.fetch_metadata(None, Duration::from_secs(1)) {
-            assert!(Instant::now() < deadline, "waited in vain for the broker: {error}");
-        }
+        wait_at_most(START, "the broker", || client.fetch_metadata(None, Duration::from_secs(1)).is_ok());
     }
 
     /// Sends a signal to the broker itself.
@@ -163,18 +160,28 @@ broker.session.timeout.ms=2500
     /// Makes topics of three partitions, and waits until the broker shows them: a gateway that starts before would send
     /// their first events to the catch-all.
     pub fn create(&self, topics: &[&str]) {
+        self.create_with(topics, 1, &[]);
+    }
+
+    /// The same with so many copies and settings of their own.
+    pub fn create_with(&self, topics: &[&str], copies: i32, settings: &[(&str, &str)]) {
         let admin: AdminClient<DefaultClientContext> =
             ClientConfig::new().set("bootstrap.servers", self.address()).create().unwrap();
-        let new: Vec<_> = topics.iter().map(|topic| NewTopic::new(topic, 3, TopicReplication::Fixed(1))).collect();
+        let new = |topic| {
+            let topic = NewTopic::new(topic, 3, TopicReplication::Fixed(copies));
+            settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value))
+        };
+        let new: Vec<_> = topics.iter().map(|topic| new(topic)).collect();
         let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(20)));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         for result in runtime.block_on(admin.create_topics(&new, &options)).unwrap() {
             result.unwrap();
         }
-        let deadline = Instant::now() + Duration::from_mins(2);
-        while !topics.iter().all(|topic| self.topics().iter().any(|shown| shown == topic)) {
-            assert!(Instant::now() < deadline, "waited in vain for {topics:?}");
-        }
+        // The controller has them; the broker hears of it a little later.
+        wait_at_most(START, "the topics", || {
+            let known = self.topics();
+            topics.iter().all(|topic| known.iter().any(|known| known == topic))
+        });
     }
 
     pub fn delete(&self, topic: &str) {
@@ -192,10 +199,25 @@ broker.session.timeout.ms=2500
         metadata.topics().iter().map(|topic| topic.name().to_owned()).collect()
     }
 
+    /// The broker that leads a topic's first partition.
+    pub fn leader(&self, topic: &str) -> i32 {
+        let client: BaseConsumer = self.client().create().unwrap();
+        let metadata = client.fetch_metadata(Some(topic), Duration::from_secs(20)).unwrap();
+        metadata.topics()[0].partitions()[0].leader()
+    }
+
+    /// How many records a topic holds now, as far as its leaders say.
+    pub fn count(&self, topic: &str) -> i64 {
+        let client: BaseConsumer = self.client().create().unwrap();
+        let high =
+            |partition| client.fetch_watermarks(topic, partition, Duration::from_secs(5)).map_or(0, |(_, high)| high);
+        (0..3).map(high).sum()
+    }
+
     /// Every record that a topic holds now, partition by partition.
     pub fn records(&self, topic: &str) -> Vec<Record> {
         let consumer: BaseConsumer = self.client().create().unwrap();
-        let wait = Duration::from_secs(20);
+        let wait = Duration::from_secs(60);
         let metadata = consumer.fetch_metadata(Some(topic), wait).unwrap();
         let mut list = TopicPartitionList::new();
         let mut left = 0;
@@ -281,6 +303,48 @@ impl Drop for Broker {
     }
 }
 
+/// `auto.create.topics.enable` is on, so that a client which asks for a topic in the wrong way would make it.
+fn properties(dir: &Path, port: u16, tls_port: u16, part: &Part<'_>) -> String {
+    let Part { id, voters, controller, copies } = part;
+    let path = dir.display();
+    format!(
+        "process.roles=broker,controller
+node.id={id}
+controller.quorum.voters={voters}
+listeners=PLAINTEXT://127.0.0.1:{port},SASL_SSL://127.0.0.1:{tls_port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL_SSL://localhost:{tls_port}
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL
+sasl.enabled.mechanisms=SCRAM-SHA-512
+ssl.keystore.type=PEM
+ssl.keystore.location={path}/keystore.pem
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+allow.everyone.if.no.acl.found=true
+log.dirs={path}/data
+auto.create.topics.enable=true
+num.partitions=3
+offsets.topic.replication.factor={copies}
+offsets.topic.num.partitions=1
+transaction.state.log.replication.factor={copies}
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=1
+group.initial.rebalance.delay.ms=0
+log.segment.bytes=16777216
+log.cleaner.dedupe.buffer.size=2097152
+num.network.threads=2
+num.io.threads=2
+background.threads=2
+broker.heartbeat.interval.ms=500
+broker.session.timeout.ms=2500
+controller.quorum.election.timeout.ms=1000
+controller.quorum.fetch.timeout.ms=2000
+"
+    )
+}
+
 fn with_bus(setup: Setup, bus: &str, kafka: &str) -> Setup {
     let file = setup.path().join("hookbus.toml");
     let text = fs::read_to_string(&file).unwrap();
@@ -338,12 +402,6 @@ fn java(options: &[&str]) -> Vec<String> {
     );
     words.push(format!("{}/*", lib.display()));
     words
-}
-
-fn free_ports<const N: usize>() -> [u16; N] {
-    // Held together, so that they differ.
-    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
 /// An authority, and a certificate for `localhost`.

@@ -6,6 +6,7 @@
     clippy::expect_used,
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
+    clippy::print_stdout,
     unreachable_pub,
     reason = "a test that panics has failed, which is what it is for"
 )]
@@ -16,6 +17,7 @@ mod consumers;
 mod contract;
 mod drain;
 mod durability;
+mod either;
 mod envelope;
 mod events;
 mod harness;
@@ -23,10 +25,12 @@ mod http;
 mod kafka;
 mod kafka_broker;
 mod limits;
-
+mod load;
 mod nats;
+mod nats_logins;
 mod nats_server;
 mod observe;
+mod oracle;
 mod prometheus;
 mod promql;
 mod proxy;
@@ -35,5 +39,8 @@ mod rights;
 mod rolling;
 mod rolling_load;
 mod rotation;
+mod scenarios;
+mod scenarios_kafka;
+mod scenarios_nats;
 mod schema;
 mod verification;

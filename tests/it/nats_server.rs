@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -13,7 +13,7 @@ use async_nats::jetstream::{self, stream};
 use futures_util::StreamExt as _;
 use tokio::runtime::Runtime;
 
-use crate::harness::{Setup, wait_until};
+use crate::harness::{Setup, free_ports, wait_until};
 
 /// A server; killed when dropped, by its own process id.
 pub struct NatsServer {
@@ -38,8 +38,8 @@ impl NatsServer {
 
     /// A server that does not run yet.
     pub fn stopped(more: &str) -> Self {
-        let server =
-            NatsServer { dir: tempfile::tempdir().unwrap(), child: None, port: free_port(), monitor: free_port() };
+        let [port, monitor] = free_ports();
+        let server = NatsServer { dir: tempfile::tempdir().unwrap(), child: None, port, monitor };
         server.configure(more);
         server
     }
@@ -82,7 +82,7 @@ impl NatsServer {
 
     /// Three servers of one cluster, all well, named n0, n1 and n2.
     pub fn cluster() -> [NatsServer; 3] {
-        let ports = [free_port(), free_port(), free_port()];
+        let ports: [u16; 3] = free_ports();
         let routes = ports.map(|port| format!("nats://127.0.0.1:{port}")).join(", ");
         let mut servers = [0, 1, 2].map(|number| {
             let listen = ports[number];
@@ -111,11 +111,18 @@ impl NatsServer {
         }
     }
 
+    /// Sends a signal.
+    pub fn signal(&self, signal: &str) {
+        let pid = self.child.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
     /// Reads the configuration file again.
     pub fn reload(&self) {
-        let pid = self.child.as_ref().unwrap().id().to_string();
-        assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
-        wait_until("the reload", || fs::read_to_string(self.path().join("log")).unwrap().contains("Reloaded server"));
+        let reloads = || fs::read_to_string(self.path().join("log")).unwrap().matches("Reloaded server").count();
+        let before = reloads();
+        self.signal("-HUP");
+        wait_until("the reload", || before < reloads());
     }
 
     pub fn url(&self) -> String {
@@ -239,8 +246,4 @@ impl Stored {
         headers.sort();
         Stored { subject: message.subject.to_string(), headers, payload: message.payload.to_vec() }
     }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

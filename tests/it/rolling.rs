@@ -15,9 +15,9 @@ use futures_util::StreamExt as _;
 
 use crate::{
     harness::{Gateway, Setup, wait_until},
-    rolling_load::{Failure, Load, Tally},
     nats_server::{NatsServer, Operator},
     proxy::{Kind, Network, Proxy, REPLICAS, Replica},
+    rolling_load::{Failure, Load, Tally},
 };
 
 /// From a change of the endpoints to the ingress controller's reload.

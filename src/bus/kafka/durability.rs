@@ -1,13 +1,17 @@
-//! What an acknowledgement is worth: the copies that have an event when the producer hears of it.
+//! What the topics' settings mean for events: what an acknowledgement is worth, and how much a topic takes at once.
 //!
-//! In: the topics' replicas and settings. Out: a class for the metrics and a line for the log. Kafka acknowledges from
-//! memory, before any disk has the event: what it promises is the number of brokers that would all have to fail at once.
+//! In: the topics' replicas and settings. Out: a class for the metrics, a line for the log, and each topic's limit. Kafka
+//! acknowledges from memory, before any disk has the event: what it promises is the number of brokers that would all have
+//! to fail at once.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use rdkafka::{
     ClientConfig,
-    admin::{AdminClient, AdminOptions, ResourceSpecifier},
+    admin::{AdminClient, AdminOptions, OwnedResourceSpecifier, ResourceSpecifier},
     client::DefaultClientContext,
     error::KafkaError,
     metadata::Metadata,
@@ -25,8 +29,8 @@ pub(super) struct Settings {
     replication: Option<usize>,
     /// Copies that must be there for an acknowledgement.
     min_insync: Option<usize>,
-    /// Bytes of one message.
-    pub(super) max_message: Option<u64>,
+    /// Bytes of a batch, so also of one message.
+    pub(super) max_batch: Option<usize>,
 }
 
 /// What an acknowledgement is worth, in words.
@@ -38,7 +42,10 @@ pub(super) struct Worth {
     pub(super) warnings: Vec<&'static str>,
 }
 
-/// Reads both of those expected topics that exist.
+/// Most bytes that a topic takes at once, by its name; a topic whose settings we may not read is not there.
+pub(super) type Limits = HashMap<String, usize>;
+
+/// Reads the settings of those expected topics that exist.
 ///
 /// # Errors
 /// No broker answers in time, or none lets us ask.
@@ -46,24 +53,28 @@ pub(super) fn read(
     administrator: &ClientConfig,
     metadata: &Metadata,
     expected: &BTreeSet<String>,
-) -> Result<Settings, KafkaError> {
+) -> Result<(Settings, Limits), KafkaError> {
     let ours: Vec<_> = metadata.topics().iter().filter(|topic| expected.contains(topic.name())).collect();
     let copies = ours.iter().flat_map(|topic| topic.partitions()).map(|partition| partition.replicas().len());
     let replication = copies.min();
     let names: Vec<_> = ours.iter().map(|topic| ResourceSpecifier::Topic(topic.name())).collect();
     if names.is_empty() {
-        return Ok(Settings::default());
+        return Ok((Settings::default(), Limits::new()));
     }
     let admin: AdminClient<DefaultClientContext> = administrator.create()?;
     let options = AdminOptions::new().request_timeout(Some(ANSWER_LIMIT));
     let described = block_on(admin.describe_configs(&names, &options))?;
-    let described: Vec<_> = described.into_iter().collect::<Result<_, _>>().unwrap_or_default();
-    let least = |key: &str| {
-        let values = described.iter().map(|topic| topic.get(key)?.value.as_ref()?.parse::<u64>().ok());
-        values.collect::<Option<Vec<_>>>()?.into_iter().min()
-    };
-    let min_insync = least("min.insync.replicas").and_then(|least| usize::try_from(least).ok());
-    Ok(Settings { replication, min_insync, max_message: least("max.message.bytes") })
+    let (mut in_sync, mut limits) = (Vec::new(), Limits::new());
+    for topic in described.into_iter().flatten() {
+        let value = |key: &str| topic.get(key).and_then(|entry| entry.value.as_ref()?.parse().ok());
+        in_sync.extend(value("min.insync.replicas"));
+        if let (OwnedResourceSpecifier::Topic(name), Some(limit)) = (&topic.specifier, value("max.message.bytes")) {
+            limits.insert(name.clone(), limit);
+        }
+    }
+    // One topic that is not known may be worth less than all others.
+    let min_insync = in_sync.iter().copied().min().filter(|_| in_sync.len() == names.len());
+    Ok((Settings { replication, min_insync, max_batch: limits.values().copied().min() }, limits))
 }
 
 /// Runs a request whose answer comes from librdkafka's own threads.
@@ -118,12 +129,21 @@ impl Settings {
         Worth { words, warnings: warning.into_iter().collect() }
     }
 
-    pub(super) fn say(self) {
-        let (replication, min_insync) = (self.replication, self.min_insync);
+    /// `batch`: most bytes that the producer sends at once.
+    pub(super) fn say(self, batch: usize) {
+        let Settings { replication, min_insync, max_batch } = self;
         let Worth { words, warnings } = self.worth();
         tracing::info!(replication, min_insync, "kafka: {words}");
         for warning in warnings {
             tracing::warn!(replication, min_insync, "kafka: {words}: {warning}");
+        }
+        if max_batch.is_some_and(|max_batch| max_batch < batch) {
+            tracing::warn!(
+                max_batch,
+                batch,
+                "kafka: a topic's max.message.bytes is less than the producer may send at once, which then is refused \
+                 and sent again in pieces; lower \"batch.size\" in bus.kafka.properties, or raise the topic's limit"
+            );
         }
     }
 }
@@ -143,7 +163,7 @@ mod tests {
             (None, None, DurabilityClass::Unknown),
         ] {
             assert_eq!(
-                Settings { replication, min_insync, max_message: None }.class(),
+                Settings { replication, min_insync, max_batch: None }.class(),
                 class,
                 "{replication:?} {min_insync:?}"
             );

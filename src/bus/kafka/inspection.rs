@@ -80,10 +80,10 @@ type Worth = ((DurabilityClass, String), Vec<String>, Option<u64>);
 
 fn worth(administrator: &ClientConfig, metadata: &Metadata, expected: &BTreeSet<String>) -> Worth {
     match durability::read(administrator, metadata, expected) {
-        Ok(settings) => {
+        Ok((settings, _)) => {
             let durability::Worth { words, warnings } = settings.worth();
             let warnings = warnings.into_iter().map(Into::into).collect();
-            ((settings.class(), words), warnings, settings.max_message)
+            ((settings.class(), words), warnings, settings.max_batch.and_then(|bytes| bytes.try_into().ok()))
         }
         Err(error) => {
             let words = "what an acknowledgement is worth is not known".to_owned();

@@ -27,6 +27,8 @@ const DEFAULTS: [(&str, &str); 8] = [
 
 /// Time between two readings of the client's statistics, milliseconds.
 const STATISTICS_MS: &str = "5000";
+/// librdkafka's own `batch.size`.
+const BATCH_SIZE: usize = 1_000_000;
 /// How long the producer keeps trying. Short ones duplicate and reorder: what timed out may be in the log all the same.
 const MESSAGE_TIMEOUT_MS: &str = "300000";
 
@@ -44,6 +46,11 @@ pub(super) fn producer(kafka: &config::Kafka) -> Result<ClientConfig, OpenError>
         .set("allow.auto.create.topics", "false")
         .set("statistics.interval.ms", STATISTICS_MS);
     Ok(settings)
+}
+
+/// Most bytes that a producer sends to a partition at once, as far as it has more than one event.
+pub(super) fn batch_size(producer: &ClientConfig) -> usize {
+    producer.get("batch.size").and_then(|text| text.parse().ok()).unwrap_or(BATCH_SIZE)
 }
 
 /// Settings of a client that only asks and administers.

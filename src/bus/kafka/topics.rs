@@ -52,9 +52,31 @@ impl Known {
         [route, catch_all].into_iter().find(|topic| self.topics.contains(*topic))
     }
 
+    /// Whether each of these is one of those.
+    pub(super) fn is_within(&self, other: &Known) -> bool {
+        self.topics.is_subset(&other.topics)
+    }
+
     /// Those of `expected` that do not exist.
     pub(super) fn missing<'a>(&self, expected: &'a BTreeSet<String>) -> BTreeSet<&'a str> {
         expected.iter().map(String::as_str).filter(|topic| !self.topics.contains(*topic)).collect()
+    }
+}
+
+/// What brokers list, look by look. One answer may come from a broker that has just started and knows little: a topic is
+/// missing, or has gone, when two answers in a row do not list it.
+#[derive(Debug, Default)]
+pub(super) struct Looks {
+    last: Option<HashSet<String>>,
+}
+
+impl Looks {
+    /// One answer. `None`: it may know too little, and there is none to compare it with.
+    pub(super) fn take(&mut self, listed: HashSet<String>, expected: &BTreeSet<String>) -> Option<Known> {
+        let last = self.last.replace(listed.clone());
+        let is_first = last.is_none();
+        let known = Known::new(listed.into_iter().chain(last.into_iter().flatten()).collect());
+        (!is_first || known.missing(expected).is_empty()).then_some(known)
     }
 }
 
@@ -62,6 +84,20 @@ impl Known {
 mod tests {
     use super::*;
     use crate::config::{BusKind, Source};
+
+    #[test]
+    fn a_topic_is_missing_or_gone_when_two_looks_do_not_list_it() {
+        let listed = |topics: &[&str]| topics.iter().map(|topic| (*topic).to_owned()).collect::<HashSet<_>>();
+        let known = |topics: &[&str]| Some(Known::new(listed(topics)));
+        let expected = BTreeSet::from(["a".to_owned(), "b".to_owned()]);
+        let mut looks = Looks::default();
+        assert_eq!(looks.take(listed(&["a"]), &expected), None, "b may be there");
+        assert_eq!(looks.take(listed(&["a"]), &expected), known(&["a"]));
+        assert_eq!(looks.take(listed(&["a", "b"]), &expected), known(&["a", "b"]));
+        assert_eq!(looks.take(listed(&[]), &expected), known(&["a", "b"]), "they may be there");
+        assert_eq!(looks.take(listed(&[]), &expected), known(&[]));
+        assert_eq!(Looks::default().take(listed(&["a", "b", "c"]), &expected), known(&["a", "b", "c"]));
+    }
 
     #[test]
     fn a_topic_that_exists_is_taken_and_else_the_catch_all() {

@@ -5,7 +5,7 @@
 //! when it changes, not at every look. A request to a broker blocks, which is why this is a thread of its own.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::BTreeSet,
     io,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -26,7 +26,7 @@ use super::{
     Context, Producer, Shared,
     durability::{self, Settings},
     settings,
-    topics::{Known, is_catch_all},
+    topics::{Looks, is_catch_all},
 };
 use crate::config;
 
@@ -50,7 +50,7 @@ const MOST_NAMES: usize = 5;
 /// Between the watcher and everybody else.
 #[derive(Debug, Default)]
 pub(super) struct Signal {
-    /// Whether a broker answered the last time it was asked.
+    /// Whether a broker answered the last time it was asked, and it is known which topics there are.
     pub(super) up: AtomicBool,
     state: Mutex<State>,
     changed: Condvar,
@@ -86,7 +86,7 @@ impl Signal {
         self.changed.notify_all();
     }
 
-    /// Waits until the first look has ended, well or not.
+    /// Waits until it is known which topics there are, or that no broker answers.
     pub(super) fn wait_for_first_look(&self, limit: Duration) {
         let waiting = self.changed.wait_timeout_while(self.state(), limit, |state| !state.looked);
         drop(waiting.unwrap_or_else(PoisonError::into_inner));
@@ -129,7 +129,7 @@ pub(super) fn start(
         config,
         settings,
         expected,
-        listed: HashSet::new(),
+        looks: Looks::default(),
         missing: None,
         was_up: None,
         worth: None,
@@ -139,6 +139,16 @@ pub(super) fn start(
     thread::Builder::new().name("kafka-watch".into()).spawn(move || watcher.run())
 }
 
+/// How a look ended.
+enum Look {
+    /// Brokers answer, and what they list is taken.
+    Answered,
+    /// A broker answers, and may know too little yet.
+    Unsure,
+    /// No broker answers.
+    Silence,
+}
+
 struct Watcher {
     shared: Arc<Shared>,
     config: config::Kafka,
@@ -146,8 +156,7 @@ struct Watcher {
     /// When the files that `settings` was made from were written.
     files: Vec<Option<SystemTime>>,
     expected: BTreeSet<String>,
-    /// What the last answer listed.
-    listed: HashSet<String>,
+    looks: Looks,
     /// What was last said to be missing.
     missing: Option<BTreeSet<String>>,
     was_up: Option<bool>,
@@ -162,30 +171,34 @@ impl Watcher {
     fn run(&mut self) {
         loop {
             self.replace_failed_producer();
-            let up = self.look();
-            if !up {
-                self.take_new_login();
-            }
-            self.shared.signal.looked();
-            let (least, most) = if up { (LOOK_AGAIN, LOOK_EVERY) } else { (LOOK_SOON, LOOK_SOON) };
+            let (least, most) = match self.look() {
+                Look::Answered => (LOOK_AGAIN, LOOK_EVERY),
+                Look::Unsure => (LOOK_SOON, LOOK_SOON),
+                Look::Silence => {
+                    self.take_new_login();
+                    self.shared.signal.looked();
+                    (LOOK_SOON, LOOK_SOON)
+                }
+            };
             if !self.shared.signal.pause(least, most) {
                 return;
             }
         }
     }
 
-    /// One look. `true` when a broker answered.
-    fn look(&mut self) -> bool {
+    fn look(&mut self) -> Look {
         let answer = self.shared.producer.load().client().fetch_metadata(None, ANSWER_LIMIT);
-        let up = answer.is_ok();
-        self.shared.signal.up.store(up, Ordering::Release);
-        if self.was_up != Some(up) {
-            self.say_up(up, answer.as_ref().err());
+        let answered = answer.is_ok();
+        if !answered {
+            self.shared.signal.up.store(false, Ordering::Release);
         }
-        if let Ok(metadata) = answer {
-            self.take(&metadata);
+        if self.was_up != Some(answered) {
+            self.say_up(answered, answer.as_ref().err());
         }
-        up
+        match answer {
+            Ok(metadata) => self.take(&metadata),
+            Err(_) => Look::Silence,
+        }
     }
 
     fn say_up(&mut self, up: bool, error: Option<&rdkafka::error::KafkaError>) {
@@ -202,17 +215,14 @@ impl Watcher {
         self.was_up = Some(up);
     }
 
-    fn take(&mut self, metadata: &Metadata) {
-        let listed: HashSet<String> = metadata.topics().iter().filter_map(existing).collect();
-        // One answer may come from a broker that has just started and knows little: a topic has gone when two in a
-        // row do not list it.
-        let topics: HashSet<String> = listed.union(&self.listed).cloned().collect();
-        let grown = !listed.is_subset(&self.listed);
-        self.listed = listed;
-        let known = Known::new(topics);
+    fn take(&mut self, metadata: &Metadata) -> Look {
+        let listed = metadata.topics().iter().filter_map(existing).collect();
+        let Some(known) = self.looks.take(listed, &self.expected) else { return Look::Unsure };
         let missing: BTreeSet<String> = known.missing(&self.expected).into_iter().map(Into::into).collect();
         self.shared.metrics.missing(missing.len());
+        let grown = self.shared.topics.load().as_ref().is_none_or(|before| !known.is_within(before));
         self.shared.topics.store(Some(Arc::new(known)));
+        self.shared.signal.up.store(true, Ordering::Release);
         // The settings take longer, and no event waits for them.
         self.shared.signal.looked();
         if self.missing.as_ref() != Some(&missing) {
@@ -223,13 +233,17 @@ impl Watcher {
             self.settings_due = Instant::now() + SETTINGS_EVERY;
             self.read_settings(metadata);
         }
+        Look::Answered
     }
 
     fn read_settings(&mut self, metadata: &Metadata) {
         let read = settings::administrator(&self.config)
             .and_then(|settings| Ok(durability::read(&settings, metadata, &self.expected)?));
         let worth = match read {
-            Ok(worth) => worth,
+            Ok((worth, limits)) => {
+                self.shared.limits.store(Some(Arc::new(limits)));
+                worth
+            }
             // Brokers that are busy failing change no settings: what was known stays.
             Err(error) => {
                 tracing::warn!(%error, "kafka: the topics' settings cannot be read");
@@ -239,7 +253,7 @@ impl Watcher {
         };
         self.shared.metrics.durability(worth.class());
         if self.worth.as_ref() != Some(&worth) {
-            worth.say();
+            worth.say(settings::batch_size(&self.settings));
             self.worth = Some(worth);
         }
     }
