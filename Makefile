@@ -19,8 +19,9 @@ lint: tools ## formatting, clippy, docs, licences, shell scripts: all without a 
 	target/tools/cargo/bin/cargo-deny --log-level error check bans licenses sources
 	bash -n scripts/*.sh .ci/run
 
-bench: ## measure the rooms on the way of an event
-	cargo bench --locked
+bench: tools ## measure the rooms of the house, then the whole beside what it is made of (writes docs/benchmark.md)
+	cargo bench --locked --bench rooms
+	cargo bench --locked --bench gateway -- --output docs
 
 fuzz: ## long fuzz runs of the property tests (PROPTEST_CASES each)
 	PROPTEST_CASES=$${PROPTEST_CASES:-20000} cargo test --locked --release --lib
