@@ -67,7 +67,7 @@ fn expectations(lines: &[String], gateway: &Gateway) -> Vec<Value> {
                 .chain(
                     message
                         .content_type(Binding::Kafka, hookbus::config::Encoding::Binary)
-                        .map(|value| ("content-type".into(), value.into())),
+                        .map(|value| ("content-type", value.into())),
                 )
                 .collect();
             json!({
