@@ -102,6 +102,8 @@ pub fn kafka(brokers: &str) {
         ("linger.ms", "0.5"),
         ("compression.type", "lz4"),
         ("partitioner", "murmur2_random"),
+        // A broker that has gone ends this process soon.
+        ("message.timeout.ms", "60000"),
     ];
     let settings: ClientConfig = settings.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     let producer: FutureProducer = settings.create().expect("a producer");

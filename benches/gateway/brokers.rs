@@ -19,8 +19,8 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::process::Kept;
 
-/// Longest wait for a broker.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest wait for a broker, or for what is to reach it: a machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A nats-server with JetStream on disk.
 pub struct NatsServer {
@@ -178,7 +178,7 @@ pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !done() {
         assert!(Instant::now() < deadline, "{what} took longer than {PATIENCE:?}");
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

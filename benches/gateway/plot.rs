@@ -15,7 +15,7 @@ const TOP: f64 = 64.0;
 
 /// An SVG of CPU time and throughput, side by side.
 pub fn svg(row: &Row) -> String {
-    let height = TOP + LINE * Kind::ALL.len() as f64 + 16.0;
+    let height = TOP + LINE * row.windows.len() as f64 + 16.0;
     let width = LABELS + 2.0 * (PANEL + GAP);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" font-size=\"13\">\n\
@@ -23,7 +23,7 @@ pub fn svg(row: &Row) -> String {
          <text x=\"12\" y=\"24\" font-size=\"15\" font-weight=\"bold\">{} connections, 714-byte bodies</text>\n",
         row.size.parallel
     );
-    for (number, kind) in Kind::ALL.into_iter().enumerate() {
+    for (number, (kind, _)) in row.windows.iter().enumerate() {
         let y = TOP + LINE * number as f64 + 18.0;
         let _infallible =
             writeln!(svg, "<text x=\"{}\" y=\"{y}\" text-anchor=\"end\">{}</text>", LABELS - 10.0, kind.label());
@@ -36,9 +36,10 @@ pub fn svg(row: &Row) -> String {
 
 fn panel(svg: &mut String, left: f64, title: &str, row: &Row, value: fn(&Window) -> f64) -> fmt::Result {
     writeln!(svg, "<text x=\"{left}\" y=\"{}\" fill=\"#555555\">{title}</text>", TOP - 12.0)?;
-    let spreads = Kind::ALL.map(|kind| row.spread(kind, value));
-    let most = spreads.iter().fold(0.0_f64, |most, spread| most.max(spread.most));
-    for (number, (kind, Spread { median, least, most: top })) in Kind::ALL.into_iter().zip(spreads).enumerate() {
+    let spread = |(kind, windows): &(Kind, Vec<Window>)| (*kind, Spread::of(windows.iter().map(value)));
+    let spreads: Vec<_> = row.windows.iter().map(spread).collect();
+    let most = spreads.iter().fold(0.0_f64, |most, (_, spread)| most.max(spread.most));
+    for (number, (kind, Spread { median, least, most: top })) in spreads.into_iter().enumerate() {
         let (y, scale) = (TOP + LINE * number as f64, PANEL / most);
         let colour = if kind.is_hookbus() { "#2f6db3" } else { "#a9b4c0" };
         let text = if median < 100.0 { format!("{median:.2}") } else { format!("{:.1}k", median / 1000.0) };

@@ -28,10 +28,11 @@ impl Latencies {
     }
 }
 
-/// All rounds at one number of connections: `rounds[subject][round]`, subjects as in [`Kind::ALL`].
+/// All rounds at one number of connections.
 pub struct Row {
     pub size: Size,
-    pub rounds: Vec<Vec<Window>>,
+    /// Of each subject, round by round.
+    pub windows: Vec<(Kind, Vec<Window>)>,
 }
 
 /// How the spool got rid of what it held when the broker came back.
@@ -54,7 +55,8 @@ impl Spread {
     pub fn of(values: impl Iterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.collect();
         values.sort_unstable_by(f64::total_cmp);
-        Spread { median: values[values.len() / 2], least: values[0], most: values[values.len() - 1] }
+        let middle = (values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0;
+        Spread { median: middle, least: values[0], most: values[values.len() - 1] }
     }
 }
 
@@ -71,62 +73,60 @@ impl fmt::Display for Spread {
 }
 
 impl Row {
-    pub fn windows(&self, kind: Kind) -> &[Window] {
-        let place = Kind::ALL.iter().position(|other| *other == kind).expect("every kind is measured");
-        &self.rounds[place]
-    }
-
-    pub fn spread(&self, kind: Kind, value: impl Fn(&Window) -> f64) -> Spread {
-        Spread::of(self.windows(kind).iter().map(value))
+    fn of(&self, wanted: Kind) -> Option<&[Window]> {
+        self.windows.iter().find(|(kind, _)| *kind == wanted).map(|(_, windows)| windows.as_slice())
     }
 
     /// hookbus' CPU time over that of a server which only reads bodies and a producer which only publishes them, round
-    /// by round.
-    fn ratio(&self, hookbus: Kind, producer: Kind) -> Spread {
-        let bare = self.windows(Kind::BareHyper).iter().zip(self.windows(producer));
-        Spread::of(self.windows(hookbus).iter().zip(bare).map(|(own, (http, bus))| own.cpu / (http.cpu + bus.cpu)))
+    /// by round; `None` unless all three were measured.
+    fn ratio(&self, hookbus: Kind, producer: Kind) -> Option<Spread> {
+        let bare = self.of(Kind::BareHyper)?.iter().zip(self.of(producer)?);
+        let ratio = |(own, (http, bus)): (&Window, (&Window, &Window))| own.cpu / (http.cpu + bus.cpu);
+        Some(Spread::of(self.of(hookbus)?.iter().zip(bare).map(ratio)))
     }
 
     fn table(&self, page: &mut String) -> fmt::Result {
-        let (Size { parallel, events }, rounds) = (self.size, self.windows(Kind::BareHyper).len());
+        let (Size { parallel, events }, rounds) =
+            (self.size, self.windows.first().map_or(0, |(_, windows)| windows.len()));
         writeln!(page, "\n## {parallel} connections\n\n{rounds} rounds of {events} events.\n")?;
         writeln!(
             page,
             "| subject | events/s | p50 ms | p99 ms | p99.9 ms | CPU s / 100k | broker's CPU s / 100k | peak RSS MiB | not 2xx |"
         )?;
         writeln!(page, "|---|---|---|---|---|---|---|---|---|")?;
-        for kind in Kind::ALL {
-            let middle = |value: fn(&Latencies) -> f64| self.spread(kind, |window| value(&window.latencies)).median;
-            let broker = self.windows(kind)[0]
-                .broker_cpu
-                .map(|_| self.spread(kind, |window| window.broker_cpu.unwrap_or_default()).to_string());
-            let refused: usize = self.windows(kind).iter().map(|window| window.refused).sum();
-            let refused = if kind.speaks_http() { refused.to_string() } else { "-".into() };
-            writeln!(
-                page,
-                "| {} | {} | {:.2} | {:.2} | {:.2} | **{}** | {} | {:.0} | {} |",
-                kind.label(),
-                self.spread(kind, |window| window.per_second),
-                middle(|l| l.p50),
-                middle(|l| l.p99),
-                middle(|l| l.p999),
-                self.spread(kind, |window| window.cpu),
-                broker.as_deref().unwrap_or("-"),
-                self.spread(kind, |window| window.peak_rss as f64 / 1_048_576.0).most,
-                refused,
-            )?;
+        self.windows.iter().try_for_each(|(kind, windows)| line(*kind, windows, page))?;
+        let ratios = [("JetStream", Kind::JetStream, Kind::BareNats), ("Kafka", Kind::Kafka, Kind::BareKafka)];
+        for (name, hookbus, producer) in ratios {
+            if let Some(ratio) = self.ratio(hookbus, producer) {
+                writeln!(page, "\nCPU of hookbus / (bare hyper + bare producer) on {name}: **{ratio}**.")?;
+            }
         }
-        writeln!(
-            page,
-            "\nCPU of hookbus / (bare hyper + bare producer): **{}** on JetStream, **{}** on Kafka.",
-            self.ratio(Kind::JetStream, Kind::BareNats),
-            self.ratio(Kind::Kafka, Kind::BareKafka)
-        )
+        Ok(())
     }
 }
 
+fn line(kind: Kind, windows: &[Window], page: &mut String) -> fmt::Result {
+    let spread = |value: fn(&Window) -> f64| Spread::of(windows.iter().map(value));
+    let has_broker = windows.iter().any(|window| window.broker_cpu.is_some());
+    let broker = has_broker.then(|| spread(|window| window.broker_cpu.unwrap_or_default()).to_string());
+    let refused: usize = windows.iter().map(|window| window.refused).sum();
+    writeln!(
+        page,
+        "| {} | {} | {:.2} | {:.2} | {:.2} | **{}** | {} | {:.0} | {} |",
+        kind.label(),
+        spread(|window| window.per_second),
+        spread(|window| window.latencies.p50).median,
+        spread(|window| window.latencies.p99).median,
+        spread(|window| window.latencies.p999).median,
+        spread(|window| window.cpu),
+        broker.as_deref().unwrap_or("-"),
+        spread(|window| window.peak_rss as f64 / 1_048_576.0).most,
+        if kind.speaks_http() { refused.to_string() } else { "-".into() },
+    )
+}
+
 /// The whole page. `command`: what made it.
-pub fn page(rows: &[Row], drained: &Drained, command: &str) -> String {
+pub fn page(rows: &[Row], drained: Option<&Drained>, command: &str) -> String {
     let mut page = format!(
         "# Benchmark\n\nMade by `{command}` on {date}; {machine}; load generator, subjects and brokers share it. \
          hookbus {version} ({revision}), rustc {rustc}, {nats}, {kafka}, {crates}, librdkafka {librdkafka}.\n\n\
@@ -148,13 +148,14 @@ pub fn page(rows: &[Row], drained: &Drained, command: &str) -> String {
     );
     // Writing to a String cannot fail.
     let _infallible = rows.iter().try_for_each(|row| row.table(&mut page));
-    let Drained { events, seconds, cpu } = drained;
-    let _infallible = writeln!(
-        page,
-        "\n## When the broker comes back\n\nThe spool held {events} events; all were on the stream {seconds:.1} s after the \
-         broker's start: {:.0} events/s, {cpu:.2} CPU s / 100k.",
-        *events as f64 / seconds
-    );
+    if let Some(Drained { events, seconds, cpu }) = drained {
+        let _infallible = writeln!(
+            page,
+            "\n## When the broker comes back\n\nThe spool held {events} events; all were on the stream {seconds:.1} s after the \
+             broker's start: {:.0} events/s, {cpu:.2} CPU s / 100k.",
+            *events as f64 / seconds
+        );
+    }
     page
 }
 
