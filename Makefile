@@ -41,8 +41,9 @@ lint: tools ## formatting, clippy, docs, licences, shell scripts: all without a 
 	target/tools/lint/bin/shellcheck --severity=warning scripts/*.sh deploy/*.sh deploy/rights/*.sh tests/*/run .ci/run
 	target/tools/lint/bin/hadolint deploy/Dockerfile
 
-bench: ## measure the rooms on the way of an event
-	cargo bench --locked
+bench: tools ## measure the rooms of the house, then the whole beside what it is made of (writes docs/benchmark.md)
+	cargo bench --locked --bench rooms
+	cargo bench --locked --bench gateway -- --output docs
 
 image: tools ## build the image's layout around a debug binary, without pulling, and run it as Kubernetes would
 	cargo build --locked

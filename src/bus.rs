@@ -101,6 +101,21 @@ impl Bus {
         }
     }
 
+    /// To be called by an event loop that is going to publish much, on its thread, before it does. Its publications then
+    /// go on only while it polls them.
+    pub async fn attach(&self) {
+        if let Bus::Nats(nats) = self {
+            nats.attach().await;
+        }
+    }
+
+    /// To be called by the same event loop before it ends.
+    pub async fn detach(&self) {
+        if let Bus::Nats(nats) = self {
+            nats.detach().await;
+        }
+    }
+
     /// Writes out what was handed over and closes the bus; blocks, at most ten seconds.
     pub fn close(&self) {
         match self {

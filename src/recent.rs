@@ -57,12 +57,13 @@ impl Recent {
     pub fn look(&self, source: &str, id: &str, fingerprint: u64) -> Seen {
         let key = self.hasher.hash_one((source, id));
         let generations = self.lock();
-        if generations.iter().any(|generation| generation.events.contains(&(key, fingerprint))) {
-            Seen::Repeat
-        } else if generations.iter().any(|generation| generation.ids.contains(&key)) {
-            Seen::Conflict
-        } else {
+        // Nearly every id is new, and then this is the only question.
+        if !generations.iter().any(|generation| generation.ids.contains(&key)) {
             Seen::New
+        } else if generations.iter().any(|generation| generation.events.contains(&(key, fingerprint))) {
+            Seen::Repeat
+        } else {
+            Seen::Conflict
         }
     }
 

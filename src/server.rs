@@ -208,7 +208,7 @@ impl Crew {
             };
             let gateway = Arc::clone(gateway);
             let (slots, phase, stop) = (crew.slots.clone(), phase_seen.clone(), crew.stop.subscribe());
-            let work = move || work(&runtime, number, listener, gateway, slots, phase, stop);
+            let work = move || work(&runtime, number, listener, &gateway, slots, phase, stop);
             crew.threads.push(thread::Builder::new().name(format!("worker-{number}")).spawn(work)?);
         }
         Ok(crew)
@@ -227,15 +227,17 @@ fn work(
     runtime: &Runtime,
     number: usize,
     listener: TcpListener,
-    gateway: Arc<Gateway>,
+    gateway: &Arc<Gateway>,
     slots: Slots,
     phase: watch::Receiver<Phase>,
     mut stop: watch::Receiver<bool>,
 ) {
     runtime.block_on(async {
         gateway.health.beat(number).map(|beat| tokio::spawn(beat.run()));
-        tokio::spawn(listener::accept(listener, gateway, slots, phase));
+        gateway.delivery.bus().attach().await;
+        tokio::spawn(listener::accept(listener, Arc::clone(gateway), slots, phase));
         let _gone = stop.wait_for(|stop| *stop).await;
+        gateway.delivery.bus().detach().await;
     });
 }
 

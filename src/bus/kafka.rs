@@ -277,7 +277,7 @@ fn headers(message: &Message, encoding: Encoding) -> OwnedHeaders {
         headers = headers.insert(Header { key: "content-type", value: Some(value) });
     }
     for (name, value) in message.headers(Binding::Kafka) {
-        headers = headers.insert(Header { key: &name, value: Some(value.as_ref()) });
+        headers = headers.insert(Header { key: name, value: Some(value.as_ref()) });
     }
     headers
 }

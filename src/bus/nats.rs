@@ -3,10 +3,9 @@
 //! In: messages. Out: an acknowledgement for each, once the stream has it. It never makes a stream by itself, never
 //! takes a timeout for a failure, and lets nothing of a request become a `Nats-*` header: every header is named here.
 //!
-//! One connection for the process, on a thread with an event loop of its own (`connection`): it outlives the workers,
-//! so that what they handed over is written out at the end, and more events in flight on one connection make both sides
-//! cheaper. A connection per worker would save a hop between threads (about a sixth of the throughput of a small
-//! machine), and would bind each acknowledgement to the life of a worker.
+//! One connection for the process, on a thread with an event loop of its own (`connection`): it looks at the stream, says
+//! whether the bus is up, publishes for the drain and outlives the workers. And one for each worker, on the worker's own
+//! event loop (`lanes`): neither an event nor its acknowledgement changes threads there.
 //!
 //! A publication carries its own reply subject through all its attempts, so an acknowledgement that comes late, even
 //! over a later connection, still ends it. The client's own request table would keep an entry for each lost answer.
@@ -14,6 +13,7 @@
 mod answer;
 mod connection;
 mod incoming;
+mod lanes;
 mod login;
 mod outgoing;
 mod preflight;
@@ -36,13 +36,13 @@ use tokio::{
     sync::{Mutex as Turnstile, watch},
 };
 
-use self::waiting::Waiting;
 pub use self::{
     connection::connect_once,
     incoming::Follower,
     preflight::{Verdict, judge},
     subjects::{covers, wanted},
 };
+use self::{lanes::Lanes, waiting::Waiting};
 use super::Publication;
 use crate::{
     config::{Config, Encoding},
@@ -76,6 +76,7 @@ pub enum StartError {
 #[derive(Debug, Clone)]
 pub struct Nats {
     shared: Arc<Shared>,
+    lanes: Arc<Lanes>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
@@ -120,15 +121,30 @@ impl Nats {
     /// See [`StartError`].
     pub fn start(config: &Config, metrics: &Arc<Metrics>) -> Result<Self, StartError> {
         let (shared, thread) = connection::start(config, metrics)?;
-        Ok(Nats { shared, thread: Arc::new(Mutex::new(Some(thread))) })
+        let lanes = Arc::new(Lanes::new(config));
+        Ok(Nats { shared, lanes, thread: Arc::new(Mutex::new(Some(thread))) })
+    }
+
+    /// Gives the event loop that calls this, and stays on its thread, a connection of its own. Its publications must be
+    /// polled there to their end.
+    pub(super) async fn attach(&self) {
+        self.lanes.open().await;
+    }
+
+    /// Writes out what went over this event loop's own connection, and closes it.
+    pub(super) async fn detach(&self) {
+        self.lanes.close().await;
     }
 
     /// Publishes one message. Calls keep their order, also while the
     /// connection is down; only an attempt that must be repeated falls behind. While the connection is down the
     /// message waits here, not in the client, so that it counts against the caller's memory and can be refused as a
-    /// whole. A publication goes on when it is dropped.
+    /// whole. A publication goes on when it is dropped, unless this event loop has a connection of its own.
     pub(super) fn publish(&self, message: Message) -> Publication {
-        publication::publish(&self.shared, message)
+        match self.lanes.own() {
+            Some(lane) => publication::publish_here(lane, message),
+            None => publication::publish(&self.shared, message),
+        }
     }
 
     /// Whether the connection stands.

@@ -104,6 +104,8 @@ impl Worker {
 
     async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let spool = Arc::clone(&self.spool);
+        // What is not acknowledged at the end stays in the spool, so there is nothing to detach for.
+        self.outlet.bus.attach().await;
         loop {
             if self.pause.is_some_and(|until| until <= Instant::now()) {
                 self.pause = None;

@@ -51,6 +51,20 @@ pub enum Attribute {
     DeadLetterReason = 131,
 }
 
+/// How an attribute is called where.
+pub(super) struct Spelling {
+    plain: &'static str,
+    pub(super) kafka: &'static str,
+    pub(super) nats: &'static str,
+}
+
+/// Spelt out here, so that no name is put together for each event.
+macro_rules! spelling {
+    ($name:literal) => {
+        Some(Spelling { plain: $name, kafka: concat!("ce_", $name), nats: concat!("ce-", $name) })
+    };
+}
+
 impl Attribute {
     /// All of them, in the order in which they are set.
     pub const ALL: [Attribute; 20] = [
@@ -76,27 +90,32 @@ impl Attribute {
         Attribute::DeadLetterReason,
     ];
 
+    /// Its name in CloudEvents and as a header of either binding; `None` for the routing facts.
+    pub(super) fn spelling(self) -> Option<Spelling> {
+        match self {
+            Attribute::Id => spelling!("id"),
+            Attribute::Source => spelling!("source"),
+            Attribute::Type => spelling!("type"),
+            Attribute::Subject => spelling!("subject"),
+            Attribute::Time => spelling!("time"),
+            Attribute::DataContentType => spelling!("datacontenttype"),
+            Attribute::Vendor => spelling!("vendor"),
+            Attribute::Form => spelling!("form"),
+            Attribute::Tenant => spelling!("tenant"),
+            Attribute::Entity => spelling!("entity"),
+            Attribute::EntityPath => spelling!("entitypath"),
+            Attribute::RecordedTime => spelling!("recordedtime"),
+            Attribute::PartitionKey => spelling!("partitionkey"),
+            Attribute::Sequence => spelling!("sequence"),
+            Attribute::Traceparent => spelling!("traceparent"),
+            Attribute::QuarantineReason => spelling!("quarantinereason"),
+            Attribute::Route | Attribute::MessageId | Attribute::Hop | Attribute::DeadLetterReason => None,
+        }
+    }
+
     /// The CloudEvents name; `None` for the routing facts.
     pub fn name(self) -> Option<&'static str> {
-        Some(match self {
-            Attribute::Id => "id",
-            Attribute::Source => "source",
-            Attribute::Type => "type",
-            Attribute::Subject => "subject",
-            Attribute::Time => "time",
-            Attribute::DataContentType => "datacontenttype",
-            Attribute::Vendor => "vendor",
-            Attribute::Form => "form",
-            Attribute::Tenant => "tenant",
-            Attribute::Entity => "entity",
-            Attribute::EntityPath => "entitypath",
-            Attribute::RecordedTime => "recordedtime",
-            Attribute::PartitionKey => "partitionkey",
-            Attribute::Sequence => "sequence",
-            Attribute::Traceparent => "traceparent",
-            Attribute::QuarantineReason => "quarantinereason",
-            Attribute::Route | Attribute::MessageId | Attribute::Hop | Attribute::DeadLetterReason => return None,
-        })
+        self.spelling().map(|spelling| spelling.plain)
     }
 
     /// The attribute of a CloudEvents name.
@@ -105,9 +124,21 @@ impl Attribute {
     }
 
     fn from_code(code: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|attribute| *attribute as u8 == code)
+        BY_CODE[usize::from(code)]
     }
 }
+
+/// Every attribute at the place of its code.
+const BY_CODE: [Option<Attribute>; 256] = {
+    let mut table = [None; 256];
+    let mut place = 0;
+    while place < Attribute::ALL.len() {
+        let attribute = Attribute::ALL[place];
+        table[attribute as usize] = Some(attribute);
+        place += 1;
+    }
+    table
+};
 
 /// Bytes before each text: the code and the text's length, little endian.
 const HEADER: usize = 3;

@@ -35,21 +35,22 @@ pub enum Binding {
 
 impl Binding {
     /// The header that carries an attribute or the hop's trace; none for what travels otherwise, or not at all.
-    pub fn header(self, attribute: Attribute) -> Option<Cow<'static, str>> {
+    pub fn header(self, attribute: Attribute) -> Option<&'static str> {
         match (attribute, self) {
             // Kafka's binding carries the content type of a binary message in `content-type` alone.
             (Attribute::DataContentType, Binding::Kafka) => None,
-            (Attribute::Hop, _) => Some(Cow::from(super::traceparent::HEADER)),
-            (other, _) => Some(self.attribute(other.name()?)),
+            (Attribute::Hop, _) => Some(super::traceparent::HEADER),
+            (other, Binding::Kafka) => Some(other.spelling()?.kafka),
+            (other, Binding::Nats) => Some(other.spelling()?.nats),
         }
     }
 
-    /// How a CloudEvents attribute is spelt as a header.
-    pub fn attribute(self, name: &str) -> Cow<'static, str> {
-        Cow::from(match self {
-            Binding::Kafka => format!("ce_{name}"),
-            Binding::Nats => format!("ce-{name}"),
-        })
+    /// The header that carries `specversion`.
+    pub fn version_header(self) -> &'static str {
+        match self {
+            Binding::Kafka => "ce_specversion",
+            Binding::Nats => "ce-specversion",
+        }
     }
 }
 
@@ -90,16 +91,16 @@ impl Message {
     }
 
     /// The attributes as headers of the binding, without the payload's content type.
-    pub fn headers(&self, binding: Binding) -> impl Iterator<Item = (Cow<'static, str>, Cow<'_, str>)> {
-        let version = (binding.attribute("specversion"), Cow::from("1.0"));
+    pub fn headers(&self, binding: Binding) -> impl Iterator<Item = (&'static str, Cow<'_, str>)> {
         let attributes = self.attributes.iter().filter_map(move |(attribute, value)| {
+            let name = binding.header(attribute)?;
             let value = match binding {
                 Binding::Kafka => Cow::from(value),
                 Binding::Nats => percent_encode(value),
             };
-            Some((binding.header(attribute)?, value))
+            Some((name, value))
         });
-        std::iter::once(version).chain(attributes)
+        std::iter::once((binding.version_header(), Cow::from("1.0"))).chain(attributes)
     }
 
     /// The header that tells the content mode, if the binding has one for it.
@@ -116,6 +117,11 @@ impl Message {
 
 /// JSON string escapes: `"`, `\` and control characters; everything else stays as it is.
 fn escape(text: &str, json: &mut Vec<u8>) {
+    // Nearly every value is plain, and copied in one piece.
+    if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
+        json.extend_from_slice(text.as_bytes());
+        return;
+    }
     for byte in text.bytes() {
         match byte {
             b'"' | b'\\' => json.extend_from_slice(&[b'\\', byte]),
@@ -180,10 +186,10 @@ mod tests {
     fn headers_follow_each_binding() {
         let message = message(b"{}", JSON);
         let kafka: Vec<_> = message.headers(Binding::Kafka).collect();
-        let spelt: Vec<_> = kafka.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).collect();
+        let spelt: Vec<_> = kafka.iter().map(|(name, value)| (*name, value.as_ref())).collect();
         assert_eq!(spelt, [("ce_specversion", "1.0"), ("ce_id", "a \"b\" \\ é %"), ("traceparent", "00-1-2-00")]);
         let nats: Vec<_> = message.headers(Binding::Nats).collect();
-        let spelt: Vec<_> = nats.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).collect();
+        let spelt: Vec<_> = nats.iter().map(|(name, value)| (*name, value.as_ref())).collect();
         let expected = [
             ("ce-specversion", "1.0"),
             ("ce-id", "a%20%22b%22%20\\%20%C3%A9%20%25"),

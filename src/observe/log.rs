@@ -224,23 +224,18 @@ impl RequestLine<'_> {
     }
 
     fn json(&self, out: &mut String) -> std::fmt::Result {
-        write!(
-            out,
-            r#"{{"timestamp":"{:.6}","level":"{}","message":"request","source":"{}","status":{},"outcome":"{}""#,
-            jiff::Timestamp::now(),
-            self.level_name(),
-            self.source,
-            self.status,
-            self.outcome
-        )?;
+        write!(out, r#"{{"timestamp":"{:.6}","level":""#, jiff::Timestamp::now())?;
+        push_all(out, &[self.level_name(), r#"","message":"request","source":""#, self.source]);
+        write!(out, r#"","status":{},"outcome":""#, self.status)?;
+        push_all(out, &[self.outcome, "\""]);
         for (name, value) in self.fields() {
             if let Some(value) = value {
-                write!(out, ",\"{name}\":\"")?;
+                push_all(out, &[",\"", name, "\":\""]);
                 ascii(value, out)?;
                 out.push('"');
             }
         }
-        writeln!(out, r#","bytes":{},"duration_ms":{:.3}}}"#, self.bytes, self.duration.as_secs_f64() * 1000.0)
+        writeln!(out, r#","bytes":{},"duration_ms":{}}}"#, self.bytes, Milliseconds(self.duration))
     }
 
     fn text(&self, out: &mut String) -> std::fmt::Result {
@@ -258,8 +253,22 @@ impl RequestLine<'_> {
                 out.push('"');
             }
         }
-        writeln!(out, " bytes={} duration_ms={:.3}", self.bytes, self.duration.as_secs_f64() * 1000.0)
+        writeln!(out, " bytes={} duration_ms={}", self.bytes, Milliseconds(self.duration))
     }
+}
+
+/// A duration in milliseconds with three decimals. Whole numbers are quicker to write than a float is to round.
+struct Milliseconds(Duration);
+
+impl std::fmt::Display for Milliseconds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let micros = self.0.as_micros();
+        write!(f, "{}.{:03}", micros / 1000, micros % 1000)
+    }
+}
+
+fn push_all(out: &mut String, pieces: &[&str]) {
+    pieces.iter().for_each(|piece| out.push_str(piece));
 }
 
 /// Most characters of a sender's text in a line.
@@ -267,6 +276,13 @@ const MAX_FIELD_CHARS: usize = 256;
 
 /// Printable ASCII as it is, everything else as a JSON escape: U+202E and its kind cannot reorder a terminal's line.
 fn ascii(text: &str, out: &mut String) -> std::fmt::Result {
+    // Nearly every text is plain, and copied in one piece.
+    if text.len() <= MAX_FIELD_CHARS
+        && text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\')
+    {
+        out.push_str(text);
+        return Ok(());
+    }
     for character in text.chars().take(MAX_FIELD_CHARS) {
         match character {
             '"' | '\\' => {

@@ -34,7 +34,7 @@ pub(super) fn headers(mode: Mode, quarantined: bool) -> Option<Value> {
             json!({ "type": "string", "description": "The stream that took the event." }),
         );
     }
-    list.always(&binding.attribute("specversion"), json!({ "const": "1.0" }));
+    list.always(binding.version_header(), json!({ "const": "1.0" }));
     for attribute in Attribute::ALL.into_iter().filter(|attribute| !(quarantined && is_read_from_body(*attribute))) {
         let (Some(name), Some(schema)) = (binding.header(attribute), schema(attribute)) else { continue };
         let schema = if binding == Binding::Nats && !is_plain(attribute) { encoded(&schema) } else { schema };

@@ -64,8 +64,7 @@ fn expectations(lines: &[String], gateway: &Gateway) -> Vec<Value> {
             let entry = reader.next().unwrap().unwrap();
             let message = hookbus::bus::message(entry.head, entry.body).unwrap();
             let headers = |binding, encoding| -> Vec<_> {
-                let content_type = message.content_type(binding, encoding);
-                let content_type = content_type.map(|value| ("content-type".into(), value.into()));
+                let content_type = message.content_type(binding, encoding).map(|value| ("content-type", value.into()));
                 message.headers(binding).chain(content_type).collect()
             };
             json!({

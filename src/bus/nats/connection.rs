@@ -64,17 +64,7 @@ pub async fn connect_once(nats: &Nats) -> Result<Client, StartError> {
 
 async fn serve(config: &Config, metrics: Arc<Metrics>, told: mpsc::SyncSender<Result<Arc<Shared>, StartError>>) {
     let started = async {
-        let events = Arc::new(Events::default());
-        let shared = connect(config, Arc::clone(&events)).await?;
-        tokio::spawn(watch_link(Arc::clone(&shared), Arc::clone(&events), Arc::clone(&metrics)));
-        let replies = shared.client.subscribe(format!("{}*", shared.inbox)).await;
-        let mut replies = replies.map_err(|error| StartError::Thread(io::Error::other(error)))?;
-        let waiting = Arc::clone(&shared.waiting);
-        tokio::spawn(async move {
-            while let Some(reply) = replies.next().await {
-                waiting.reply(reply);
-            }
-        });
+        let shared = open(config, Some(Arc::clone(&metrics))).await?;
         let mut link = shared.link.subscribe();
         let _answer = timeout(FIRST_ANSWER, link.wait_for(|link| link.tried)).await;
         let link = *shared.link.borrow();
@@ -106,6 +96,23 @@ async fn serve(config: &Config, metrics: Arc<Metrics>, told: mpsc::SyncSender<Re
         }
         close(&shared.client).await;
     }
+}
+
+/// Opens a connection on this event loop, without waiting for a broker. `metrics`: where it counts, if it is the one
+/// that speaks for the process.
+pub(super) async fn open(config: &Config, metrics: Option<Arc<Metrics>>) -> Result<Arc<Shared>, StartError> {
+    let events = Arc::new(Events::default());
+    let shared = connect(config, Arc::clone(&events)).await?;
+    tokio::spawn(watch_link(Arc::clone(&shared), events, metrics));
+    let replies = shared.client.subscribe(format!("{}*", shared.inbox)).await;
+    let mut replies = replies.map_err(|error| StartError::Thread(io::Error::other(error)))?;
+    let waiting = Arc::clone(&shared.waiting);
+    tokio::spawn(async move {
+        while let Some(reply) = replies.next().await {
+            waiting.reply(reply);
+        }
+    });
+    Ok(shared)
 }
 
 async fn connect(config: &Config, events: Arc<Events>) -> Result<Arc<Shared>, StartError> {
@@ -224,7 +231,8 @@ fn forbidden(error: &str) -> Option<Forbidden<'_>> {
 }
 
 /// Keeps `link` true: at each of the client's events, and now and then in case it dropped one.
-async fn watch_link(shared: Arc<Shared>, events: Arc<Events>, metrics: Arc<Metrics>) {
+async fn watch_link(shared: Arc<Shared>, events: Arc<Events>, metrics: Option<Arc<Metrics>>) {
+    let thread = thread::current().name().unwrap_or_default().to_owned();
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -242,12 +250,14 @@ async fn watch_link(shared: Arc<Shared>, events: Arc<Events>, metrics: Arc<Metri
         }
         shared.link.send_replace(now);
         if before.up && !up {
-            tracing::warn!("NATS connection lost");
+            tracing::warn!(thread, "NATS connection lost");
         } else if up && connects != before.connects {
             // The first connection is none made again.
-            metrics.bus.reconnects.inc_by(connects.saturating_sub(before.connects.max(1)));
+            if let Some(metrics) = &metrics {
+                metrics.bus.reconnects.inc_by(connects.saturating_sub(before.connects.max(1)));
+            }
             events.forget();
-            tracing::info!(connects, "NATS connected");
+            tracing::info!(thread, connects, "NATS connected");
         }
     }
 }
@@ -272,7 +282,8 @@ async fn look_again(shared: &Shared, config: &Config, metrics: &Metrics, mut loo
     }
 }
 
-async fn close(client: &Client) {
+/// Writes out what was handed over, and lets go.
+pub(super) async fn close(client: &Client) {
     if client.connection_state() == State::Connected && timeout(FLUSH, client.flush()).await.is_err() {
         tracing::error!("NATS does not answer, closed without it");
     }

@@ -193,7 +193,7 @@ mod tests {
         let message = Message { attributes: attributes_before.clone(), body: "{}".into() };
         let mut headers = HeaderMap::new();
         for (name, value) in message.headers(Binding::Nats) {
-            headers.insert(name.as_ref(), value.as_ref());
+            headers.insert(name, value.as_ref());
         }
         assert_eq!(attributes(&headers), attributes_before);
         for (content_type, payload) in [("application/json", &b"{\"a\":1}"[..]), ("application/octet-stream", b"\xff")]

@@ -3,8 +3,10 @@
 //! In: a [`Message`]. Out: an [`Outgoing`], the same for every attempt. The headers are an allow-list by construction:
 //! the attributes, the content type, and two that the server reads.
 
+use std::borrow::Cow;
+
 use async_nats::{
-    HeaderMap,
+    HeaderMap, HeaderName,
     header::{NATS_EXPECTED_STREAM, NATS_MESSAGE_ID},
 };
 use bytes::Bytes;
@@ -26,13 +28,13 @@ impl Outgoing {
     /// Lays the event out. `stream`: what must take it, so that a subject that another stream has captured is noticed.
     pub(super) fn new(message: &Message, stream: &str, encoding: Encoding) -> Self {
         let mut headers = HeaderMap::new();
-        headers.insert(NATS_MESSAGE_ID, header_text(message.get(Attribute::MessageId)).as_str());
+        headers.insert(NATS_MESSAGE_ID, header_text(message.get(Attribute::MessageId)).as_ref());
         headers.insert(NATS_EXPECTED_STREAM, stream);
         if let Some(content_type) = message.content_type(Binding::Nats, encoding) {
-            headers.insert("content-type", content_type);
+            headers.insert(HeaderName::from_static("content-type"), content_type);
         }
         for (name, value) in message.headers(Binding::Nats) {
-            headers.insert(name.as_ref(), value.as_ref());
+            headers.insert(HeaderName::from_static(name), value.as_ref());
         }
         let payload = match encoding {
             Encoding::Structured => message.structured().into(),
@@ -43,8 +45,8 @@ impl Outgoing {
 }
 
 /// Ids hold no control characters; should one come from an old journal, it must not end the header.
-fn header_text(id: &str) -> String {
-    id.replace(char::is_control, "_")
+fn header_text(id: &str) -> Cow<'_, str> {
+    if id.contains(char::is_control) { Cow::Owned(id.replace(char::is_control, "_")) } else { Cow::Borrowed(id) }
 }
 
 #[cfg(test)]

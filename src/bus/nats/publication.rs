@@ -52,12 +52,9 @@ pub(super) struct Known {
 /// Hands a message over and follows it, on the connection's event loop: a caller that polls late, or never, holds
 /// nobody up and takes nothing back.
 pub(super) fn publish(shared: &Arc<Shared>, message: Message) -> Publication {
-    let mut publication: Publication = Box::pin(run(Arc::clone(shared), message));
     // Its timers belong to that event loop, too.
     let inside = shared.runtime.enter();
-    // The first poll takes the place in the line, so that the order is that of the calls. What it registers a wake-up
-    // for is registered anew by the task's own first poll.
-    let first = publication.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    let (first, publication) = hand_over(Arc::clone(shared), message);
     drop(inside);
     match first {
         Poll::Ready(result) => Box::pin(ready(result)),
@@ -67,6 +64,21 @@ pub(super) fn publish(shared: &Arc<Shared>, message: Message) -> Publication {
             Box::pin(async move { task.await.unwrap_or(Err(PublishError::Timeout)) })
         }
     }
+}
+
+/// The same where the connection's event loop is the caller's own, who polls to the end: no task of its own.
+pub(super) fn publish_here(lane: Arc<Shared>, message: Message) -> Publication {
+    match hand_over(lane, message) {
+        (Poll::Ready(result), _) => Box::pin(ready(result)),
+        (Poll::Pending, publication) => publication,
+    }
+}
+
+/// The first poll takes the place in the line, so that the order is that of the calls. What it registers a wake-up for
+/// is registered anew by the next poll.
+fn hand_over(shared: Arc<Shared>, message: Message) -> (Poll<Result<Ack, PublishError>>, Publication) {
+    let mut publication: Publication = Box::pin(run(shared, message));
+    (publication.as_mut().poll(&mut Context::from_waker(Waker::noop())), publication)
 }
 
 async fn run(shared: Arc<Shared>, message: Message) -> Result<Ack, PublishError> {

@@ -1,0 +1,182 @@
+//! What was measured, as a page: tables, ratios, and what a reader needs to do it again.
+
+use std::{
+    fmt::{self, Write as _},
+    fs,
+    time::Duration,
+};
+
+use crate::{
+    brokers::{KafkaBroker, NatsServer},
+    subject::{Kind, Size, Window},
+};
+
+/// Milliseconds at three quantiles.
+#[derive(Debug, Clone, Copy)]
+pub struct Latencies {
+    pub p50: f64,
+    pub p99: f64,
+    pub p999: f64,
+}
+
+impl Latencies {
+    pub fn of(mut latencies: Vec<Duration>) -> Self {
+        latencies.sort_unstable();
+        let at = |per_mille: usize| latencies[(latencies.len() * per_mille / 1000).min(latencies.len() - 1)];
+        let [p50, p99, p999] = [500, 990, 999].map(|per_mille| at(per_mille).as_secs_f64() * 1e3);
+        Latencies { p50, p99, p999 }
+    }
+}
+
+/// All rounds at one number of connections.
+pub struct Row {
+    pub size: Size,
+    /// Of each subject, round by round.
+    pub windows: Vec<(Kind, Vec<Window>)>,
+}
+
+/// How the spool got rid of what it held when the broker came back.
+pub struct Drained {
+    pub events: u64,
+    pub seconds: f64,
+    /// Seconds per 100,000 events.
+    pub cpu: f64,
+}
+
+/// Median, least and most of the rounds.
+#[derive(Debug, Clone, Copy)]
+pub struct Spread {
+    pub median: f64,
+    pub least: f64,
+    pub most: f64,
+}
+
+impl Spread {
+    pub fn of(values: impl Iterator<Item = f64>) -> Self {
+        let mut values: Vec<f64> = values.collect();
+        values.sort_unstable_by(f64::total_cmp);
+        let middle = (values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0;
+        Spread { median: middle, least: values[0], most: values[values.len() - 1] }
+    }
+}
+
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Spread { median, least, most } = self;
+        if *median < 100.0 {
+            write!(f, "{median:.2} ({least:.2}-{most:.2})")
+        } else {
+            let thousands = |n: f64| format!("{:.1}k", n / 1000.0);
+            write!(f, "{} ({}-{})", thousands(*median), thousands(*least), thousands(*most))
+        }
+    }
+}
+
+impl Row {
+    fn of(&self, wanted: Kind) -> Option<&[Window]> {
+        self.windows.iter().find(|(kind, _)| *kind == wanted).map(|(_, windows)| windows.as_slice())
+    }
+
+    /// hookbus' CPU time over that of a server which only reads bodies and a producer which only publishes them, round
+    /// by round; `None` unless all three were measured.
+    fn ratio(&self, hookbus: Kind, producer: Kind) -> Option<Spread> {
+        let bare = self.of(Kind::BareHyper)?.iter().zip(self.of(producer)?);
+        let ratio = |(own, (http, bus)): (&Window, (&Window, &Window))| own.cpu / (http.cpu + bus.cpu);
+        Some(Spread::of(self.of(hookbus)?.iter().zip(bare).map(ratio)))
+    }
+
+    fn table(&self, page: &mut String) -> fmt::Result {
+        let (Size { parallel, events }, rounds) =
+            (self.size, self.windows.first().map_or(0, |(_, windows)| windows.len()));
+        writeln!(page, "\n## {parallel} connections\n\n{rounds} rounds of {events} events.\n")?;
+        writeln!(
+            page,
+            "| subject | events/s | p50 ms | p99 ms | p99.9 ms | CPU s / 100k | broker's CPU s / 100k | peak RSS MiB | not 2xx |"
+        )?;
+        writeln!(page, "|---|---|---|---|---|---|---|---|---|")?;
+        self.windows.iter().try_for_each(|(kind, windows)| line(*kind, windows, page))?;
+        let ratios = [("JetStream", Kind::JetStream, Kind::BareNats), ("Kafka", Kind::Kafka, Kind::BareKafka)];
+        for (name, hookbus, producer) in ratios {
+            if let Some(ratio) = self.ratio(hookbus, producer) {
+                writeln!(page, "\nCPU of hookbus / (bare hyper + bare producer) on {name}: **{ratio}**.")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn line(kind: Kind, windows: &[Window], page: &mut String) -> fmt::Result {
+    let spread = |value: fn(&Window) -> f64| Spread::of(windows.iter().map(value));
+    let has_broker = windows.iter().any(|window| window.broker_cpu.is_some());
+    let broker = has_broker.then(|| spread(|window| window.broker_cpu.unwrap_or_default()).to_string());
+    let refused: usize = windows.iter().map(|window| window.refused).sum();
+    writeln!(
+        page,
+        "| {} | {} | {:.2} | {:.2} | {:.2} | **{}** | {} | {:.0} | {} |",
+        kind.label(),
+        spread(|window| window.per_second),
+        spread(|window| window.latencies.p50).median,
+        spread(|window| window.latencies.p99).median,
+        spread(|window| window.latencies.p999).median,
+        spread(|window| window.cpu),
+        broker.as_deref().unwrap_or("-"),
+        spread(|window| window.peak_rss as f64 / 1_048_576.0).most,
+        if kind.speaks_http() { refused.to_string() } else { "-".into() },
+    )
+}
+
+/// The whole page. `command`: what made it.
+pub fn page(rows: &[Row], drained: Option<&Drained>, command: &str) -> String {
+    let mut page = format!(
+        "# Benchmark\n\nMade by `{command}` on {date}; {machine}; load generator, subjects and brokers share it. \
+         hookbus {version} ({revision}), rustc {rustc}, {nats}, {kafka}, {crates}, librdkafka {librdkafka}.\n\n\
+         Signed bodies of 714 bytes, each with an id of its own. The subjects take turns, window by window, so that all of \
+         them see the same neighbours; figures are the median of the windows (least-most). CPU is user + system time of \
+         the process alone. After the run, every acknowledged event was counted in the journal, the stream or the topic. \
+         The bare producers publish the same bodies, with as many in flight as there are connections; hookbus publishes \
+         each in its envelope (about twice the bytes and twenty headers). hookbus runs with its defaults, its request log read through a pipe.\n\n\
+         ![CPU time and throughput](benchmark.svg)\n",
+        date = jiff::Timestamp::now().strftime("%Y-%m-%d"),
+        machine = machine(),
+        version = env!("CARGO_PKG_VERSION"),
+        revision = env!("HOOKBUS_REVISION"),
+        rustc = env!("HOOKBUS_RUSTC"),
+        nats = NatsServer::version(),
+        kafka = KafkaBroker::version(),
+        crates = crates(),
+        librdkafka = rdkafka::util::get_rdkafka_version().1,
+    );
+    // Writing to a String cannot fail.
+    let _infallible = rows.iter().try_for_each(|row| row.table(&mut page));
+    if let Some(Drained { events, seconds, cpu }) = drained {
+        let _infallible = writeln!(
+            page,
+            "\n## When the broker comes back\n\nThe spool held {events} events; all were on the stream {seconds:.1} s after the \
+             broker's start: {:.0} events/s, {cpu:.2} CPU s / 100k.",
+            *events as f64 / seconds
+        );
+    }
+    page
+}
+
+fn machine() -> String {
+    let field = |file: &str, name: &str| {
+        let text = fs::read_to_string(file).expect("a file of the kernel");
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
+        line.split_once(':').map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let memory =
+        field("/proc/meminfo", "MemTotal").trim_end_matches(" kB").parse::<f64>().expect("a number") / 1_048_576.0;
+    format!("{}, {cores} cores, {memory:.0} GiB", field("/proc/cpuinfo", "model name"))
+}
+
+/// The clients' versions, from the lock file.
+fn crates() -> String {
+    let lock = include_str!("../../Cargo.lock");
+    let version = |name: &str| {
+        let (_, behind) = lock.split_once(&format!("name = \"{name}\"\nversion = \"")).expect("a locked crate");
+        format!("{name} {}", behind.split('"').next().expect("a version"))
+    };
+    ["hyper", "tokio", "async-nats", "rdkafka"].map(version).join(", ")
+}

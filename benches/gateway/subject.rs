@@ -1,0 +1,257 @@
+//! The subjects: what is measured, each running in a process of its own for the whole bench, one window at a time.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    net::SocketAddr,
+    path::Path,
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+use crate::{
+    bare::BARE,
+    brokers::{KafkaBroker, NatsServer},
+    events::{Forge, TYPE},
+    hookbus::{Gateway, Setup},
+    load::Load,
+    process::{cpu_seconds, forget_peak, peak_rss},
+    report::Latencies,
+};
+
+/// Everything that is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    BareHyper,
+    BareNats,
+    BareKafka,
+    Journal,
+    JetStream,
+    Kafka,
+    Spool,
+}
+
+impl Kind {
+    pub const ALL: [Kind; 7] =
+        [Kind::BareHyper, Kind::BareNats, Kind::BareKafka, Kind::Journal, Kind::JetStream, Kind::Kafka, Kind::Spool];
+
+    pub fn label(self) -> &'static str {
+        match self {
+            Kind::BareHyper => "bare hyper: POST, body read",
+            Kind::BareNats => "bare async-nats producer",
+            Kind::BareKafka => "bare rdkafka producer",
+            Kind::Journal => "hookbus, journal",
+            Kind::JetStream => "hookbus, JetStream",
+            Kind::Kafka => "hookbus, Kafka",
+            Kind::Spool => "hookbus, spool (broker stopped)",
+        }
+    }
+
+    pub fn is_hookbus(self) -> bool {
+        matches!(self, Kind::Journal | Kind::JetStream | Kind::Kafka | Kind::Spool)
+    }
+
+    pub fn speaks_http(self) -> bool {
+        self.is_hookbus() || self == Kind::BareHyper
+    }
+}
+
+/// The brokers that the subjects publish to.
+pub struct Brokers {
+    pub nats: NatsServer,
+    pub kafka: KafkaBroker,
+    /// The one that is stopped while the spool is measured.
+    pub stopped: NatsServer,
+}
+
+impl Brokers {
+    pub fn start(directory: &Path) -> Self {
+        Brokers {
+            kafka: KafkaBroker::start(&directory.join("kafka")),
+            nats: NatsServer::start(directory.join("nats")),
+            stopped: NatsServer::start(directory.join("stopped")),
+        }
+    }
+}
+
+/// One window's size.
+#[derive(Debug, Clone, Copy)]
+pub struct Size {
+    /// Connections, or publications in flight.
+    pub parallel: usize,
+    pub events: usize,
+}
+
+impl Size {
+    /// Events before the clock starts.
+    fn warm_up(self) -> usize {
+        (self.events / 20).max(self.parallel * 2)
+    }
+}
+
+/// What one window gave.
+#[derive(Debug, Clone, Copy)]
+pub struct Window {
+    pub per_second: f64,
+    pub latencies: Latencies,
+    /// CPU seconds per 100,000 events, of the subject and of its broker.
+    pub cpu: f64,
+    pub broker_cpu: Option<f64>,
+    pub peak_rss: u64,
+    pub refused: usize,
+}
+
+/// A running subject.
+pub struct Subject {
+    pub kind: Kind,
+    door: Door,
+    broker: Option<u32>,
+    /// Events it has acknowledged.
+    acknowledged: u64,
+}
+
+enum Door {
+    Hyper(Part, SocketAddr),
+    Producer(Part),
+    Hookbus(Gateway),
+}
+
+impl Subject {
+    pub fn start(kind: Kind, directory: &Path, brokers: &mut Brokers) -> Self {
+        let nats = |server: &NatsServer, more: &str| {
+            let bus = format!("kind = \"nats\"\n[bus.nats]\nservers = [\"{}\"]\n{more}", server.url());
+            format!("{bus}[bus.nats.provision]\nreplicas = 1\n")
+        };
+        let kafka = |broker: &KafkaBroker| {
+            let bus = format!("kind = \"kafka\"\n[bus.kafka]\nbrokers = [\"{}\"]\n", broker.address());
+            format!("{bus}[bus.kafka.provision]\nreplication = 1\nmin_insync = 1\n")
+        };
+        let setup = |bus: &str| Setup::new(directory.join(format!("{kind:?}")), bus);
+        let (door, broker) = match kind {
+            Kind::BareHyper => {
+                let mut part = Part::start("hyper", "");
+                let address = part.hear().parse().expect("an address");
+                (Door::Hyper(part, address), None)
+            }
+            Kind::BareNats => (Door::Producer(Part::start("nats", &brokers.nats.url())), Some(brokers.nats.pid())),
+            Kind::BareKafka => {
+                brokers.kafka.create(BARE);
+                (Door::Producer(Part::start("kafka", &brokers.kafka.address())), Some(brokers.kafka.pid()))
+            }
+            Kind::Journal => (Door::Hookbus(setup("kind = \"journal\"").start()), None),
+            Kind::JetStream => {
+                let gateway = setup(&nats(&brokers.nats, "")).provision().start();
+                (Door::Hookbus(gateway), Some(brokers.nats.pid()))
+            }
+            Kind::Kafka => {
+                let gateway = setup(&kafka(&brokers.kafka)).provision().start();
+                (Door::Hookbus(gateway), Some(brokers.kafka.pid()))
+            }
+            Kind::Spool => {
+                let gateway = setup(&nats(&brokers.stopped, "")).provision().start();
+                brokers.stopped.stop();
+                (Door::Hookbus(gateway), None)
+            }
+        };
+        Subject { kind, door, broker, acknowledged: 0 }
+    }
+
+    pub fn pid(&self) -> u32 {
+        match &self.door {
+            Door::Hyper(part, _) | Door::Producer(part) => part.child.id(),
+            Door::Hookbus(gateway) => gateway.pid(),
+        }
+    }
+
+    /// Sends a window's events through it.
+    pub fn measure(&mut self, size: Size, forge: &mut Forge) -> Window {
+        let (pid, broker) = (self.pid(), self.broker);
+        forget_peak(pid);
+        let cpu = || (cpu_seconds(pid), broker.map(cpu_seconds));
+        let (before, seconds, latencies, refused) = match &mut self.door {
+            Door::Producer(part) => {
+                part.tell(&format!("{} {} {}", size.warm_up(), size.events, size.parallel));
+                assert_eq!(part.hear(), "ready");
+                let before = cpu();
+                part.tell("go");
+                let numbers: Vec<f64> = part.hear().split(' ').map(|word| word.parse().expect("a number")).collect();
+                let [seconds, p50, p99, p999] = numbers[..] else { panic!("four numbers, not {numbers:?}") };
+                (before, seconds, Latencies { p50, p99, p999 }, 0)
+            }
+            Door::Hyper(_, address) | Door::Hookbus(Gateway { address, .. }) => {
+                let (warm_up, requests) = (forge.requests(size.warm_up()), forge.requests(size.events));
+                let mut load = Load::open(*address, size.parallel);
+                let warmed = load.run(warm_up);
+                let before = cpu();
+                let run = load.run(requests);
+                (before, run.seconds, Latencies::of(run.latencies), warmed.refused + run.refused)
+            }
+        };
+        let after = cpu();
+        self.acknowledged += (size.warm_up() + size.events - refused) as u64;
+        let per_100k = 1e5 / size.events as f64;
+        Window {
+            per_second: size.events as f64 / seconds,
+            latencies,
+            cpu: (after.0 - before.0) * per_100k,
+            broker_cpu: after.1.zip(before.1).map(|(after, before)| (after - before) * per_100k),
+            peak_rss: peak_rss(pid),
+            refused,
+        }
+    }
+
+    /// Whether what it has acknowledged is stored, each event once: nothing it said was for show.
+    pub fn check(&self, brokers: &Brokers) {
+        let stored = match (self.kind, &self.door) {
+            (Kind::BareNats, _) => brokers.nats.stored(BARE),
+            (Kind::BareKafka, _) => brokers.kafka.stored(BARE),
+            (Kind::JetStream, _) => brokers.nats.stored("WEBHOOKS"),
+            (Kind::Kafka, _) => brokers.kafka.stored(&format!("webhooks.1099policy.{TYPE}")),
+            (_, Door::Hookbus(gateway)) => gateway.metric("hookbus_journal_records"),
+            _ => return,
+        };
+        assert_eq!(stored, self.acknowledged, "{}: stored and acknowledged events", self.kind.label());
+    }
+
+    /// Events it has acknowledged so far.
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+}
+
+/// This program once more, in another part.
+struct Part {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+    orders: ChildStdin,
+}
+
+impl Part {
+    fn start(name: &str, address: &str) -> Self {
+        let program = std::env::current_exe().expect("this program");
+        let mut child = Command::new(program)
+            .args(["--part", name, address])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("this program runs");
+        let (lines, orders) = (child.stdout.take().expect("a pipe"), child.stdin.take().expect("a pipe"));
+        Part { lines: BufReader::new(lines), orders, child }
+    }
+
+    fn tell(&mut self, line: &str) {
+        writeln!(self.orders, "{line}").expect("a part that listens");
+    }
+
+    fn hear(&mut self) -> String {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).expect("a part that speaks");
+        assert!(!line.is_empty(), "a part has ended");
+        line.trim_end().to_owned()
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.child.kill().expect("a child of ours");
+        self.child.wait().expect("its end");
+    }
+}
