@@ -40,7 +40,7 @@ what would happen, and what to do. A guard that only weighs a risk can be waived
 - config: has no source; add a [[sources]] table for each account at a vendor
 {{- end }}
 {{- end }}
-{{- $read := list "LISTENER__ADDRESS" "LISTENER__DRAIN_DELAY" "LISTENER__DRAIN_DEADLINE" "LISTENER__MAX_INFLIGHT" "ADMIN__ADDRESS"
+{{- $read := list "LISTENER__ADDRESS" "LISTENER__DRAIN_DELAY" "LISTENER__DRAIN_DEADLINE" "LISTENER__MAX_INFLIGHT" "LISTENER__WORKERS" "ADMIN__ADDRESS"
   "BUS__KIND" "JOURNAL__DIRECTORY" "JOURNAL__SPOOL" "JOURNAL__MAX_SIZE" "JOURNAL__SEGMENT_SIZE" "JOURNAL__RESERVE"
   "BUS__NATS__SERVERS" "BUS__KAFKA__BROKERS" }}
 {{- range .root.Values.extraEnv }}
