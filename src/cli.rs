@@ -37,9 +37,15 @@ struct Cli {
 
 #[derive(Debug, Args)]
 struct Global {
-    /// Configuration file; `HOOKBUS__SECTION__KEY` variables lie on top of it
-    #[arg(long, global = true, value_name = "FILE", env = "HOOKBUS_CONFIG", default_value = CONFIG)]
-    config: PathBuf,
+    /// Configuration file [default: hookbus.toml]; `HOOKBUS__SECTION__KEY` variables lie on top of it
+    #[arg(long, global = true, value_name = "FILE", env = "HOOKBUS_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+impl Global {
+    fn file(&self) -> &Path {
+        self.config.as_deref().unwrap_or(Path::new(CONFIG))
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -164,7 +170,7 @@ pub fn main() -> ExitCode {
         return finish(trigger::list(options));
     }
     if let Command::Schema(options) = &cli.command {
-        return match scope(options, &cli.global.config) {
+        return match scope(options, &cli.global) {
             Ok(scope) => finish(schema::run(options, &scope)),
             Err(problems) => {
                 say(&problems);
@@ -172,7 +178,7 @@ pub fn main() -> ExitCode {
             }
         };
     }
-    let loaded = match Config::load(&cli.global.config, environment()) {
+    let loaded = match Config::load(cli.global.file(), environment()) {
         Ok(loaded) => loaded,
         Err(problems) => {
             say(&problems);
@@ -183,17 +189,18 @@ pub fn main() -> ExitCode {
 }
 
 /// What `schema` speaks of. A subscriber has no configuration file, and none is asked of him.
-fn scope(options: &schema::Options, file: &Path) -> Result<Scope, Problems> {
-    if options.defaults || (file == Path::new(CONFIG) && !file.exists()) {
+fn scope(options: &schema::Options, global: &Global) -> Result<Scope, Problems> {
+    let nothing_there = global.config.is_none() && !global.file().exists();
+    if options.defaults || nothing_there {
         return Ok(Scope::defaults());
     }
-    Config::load(file, environment()).map(|loaded| Scope::of(&loaded.config))
+    Config::load(global.file(), environment()).map(|loaded| Scope::of(&loaded.config))
 }
 
 fn run(cli: &Cli, loaded: &Loaded) -> Result<(), Failure> {
     match &cli.command {
         Command::Serve => serve::run(loaded),
-        Command::Check(options) => check::run(options, &cli.global.config, loaded),
+        Command::Check(options) => check::run(options, cli.global.file(), loaded),
         Command::Trigger(options) => trigger::run(options, &loaded.config),
         Command::Provision(options) => provision::run(options, &loaded.config),
         Command::Tail(options) => tail::run(options, &loaded.config),

@@ -335,6 +335,7 @@ fn the_command_describes_the_configured_bus() {
     };
     let file = |path: &str| std::fs::read_to_string(root(path)).unwrap();
     assert_eq!(run(folder.path(), &[]), (Some(0), file("schemas/asyncapi.json")));
+    assert_eq!(run(folder.path(), &["--config", "hookbus.toml"]).0, Some(64), "a file that was named has to be there");
     assert_eq!(run(folder.path(), &["envelope"]).1, file(ENVELOPE));
     assert_eq!(run(folder.path(), &["audit1/file.failed"]).1, file("schemas/payloads/audit1/file.failed.schema.json"));
     let (code, text) = run(folder.path(), &["audit1/file.nope"]);

@@ -3,10 +3,13 @@
 //! In: letters. Out: each of them again, with the bus' word. Hand-overs follow the order of the calls, and of one key at
 //! most one is in flight, as in the drain of the spool. What is refused for now is tried again for a while.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use tokio::{
-    task::JoinSet,
+    task::{Id, JoinSet},
     time::{Instant, sleep},
 };
 
@@ -28,7 +31,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// What is in flight.
 pub(super) struct Sender {
     bus: Bus,
-    flying: JoinSet<Landed>,
+    flying: JoinSet<Result<Ack, PublishError>>,
+    letters: HashMap<Id, Letter>,
     keys: HashSet<u64>,
     bytes: usize,
 }
@@ -41,7 +45,7 @@ pub(super) struct Landed {
 
 impl Sender {
     pub(super) fn new(bus: Bus) -> Self {
-        Sender { bus, flying: JoinSet::new(), keys: HashSet::new(), bytes: 0 }
+        Sender { bus, flying: JoinSet::new(), letters: HashMap::new(), keys: HashSet::new(), bytes: 0 }
     }
 
     /// Whether this letter may fly now.
@@ -60,29 +64,30 @@ impl Sender {
         self.bytes += letter.message.body.len();
         // Here and not in the task, so that the order is that of the calls.
         let first = self.bus.publish(letter.message.clone());
-        let bus = self.bus.clone();
-        self.flying.spawn(async move {
+        let (bus, message) = (self.bus.clone(), letter.message.clone());
+        let flight = self.flying.spawn(async move {
             let until = Instant::now() + PATIENCE;
             let mut result = first.await;
             while result.is_err_and(may_pass) && Instant::now() + PAUSE < until {
                 sleep(PAUSE).await;
-                result = bus.publish(letter.message.clone()).await;
+                result = bus.publish(message.clone()).await;
             }
-            Landed { letter, result }
+            result
         });
+        self.letters.insert(flight.id(), letter);
     }
 
     /// The next letter that has its answer; `None` when none is in flight.
     pub(super) async fn landed(&mut self) -> Option<Landed> {
-        // A task that panicked takes its letter with it: it is neither sent nor remembered.
-        let landed = loop {
-            if let Ok(landed) = self.flying.join_next().await? {
-                break landed;
-            }
+        let (id, result) = match self.flying.join_next_with_id().await? {
+            Ok(landed) => landed,
+            // It panicked: not known to be on the bus.
+            Err(error) => (error.id(), Err(PublishError::Error)),
         };
-        self.keys.remove(&landed.letter.key());
-        self.bytes -= landed.letter.message.body.len();
-        Some(landed)
+        let letter = self.letters.remove(&id)?;
+        self.keys.remove(&letter.key());
+        self.bytes -= letter.message.body.len();
+        Some(Landed { letter, result })
     }
 }
 
