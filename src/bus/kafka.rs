@@ -192,6 +192,15 @@ impl Shared {
         limits.get(message.topic()).is_some_and(|limit| size_of_batch(message) <= *limit)
     }
 
+    /// What a failed delivery means.
+    fn refusal(&self, code: Option<RDKafkaErrorCode>, message: Option<&OwnedMessage>) -> PublishError {
+        match meaning(code) {
+            // Refused for its company: a broker takes or refuses a batch as a whole. Alone it will pass.
+            PublishError::TooLarge if message.is_some_and(|message| self.fits(message)) => PublishError::Refused,
+            other => other,
+        }
+    }
+
     fn failed(&self, error: &KafkaError) -> PublishError {
         let code = error.rdkafka_error_code();
         if code == Some(RDKafkaErrorCode::Fatal) {
@@ -210,11 +219,7 @@ impl UnderWay {
             Ok(()) => return Ok(Ack::Stored),
             // The topic was deleted after it was chosen: certainly not stored, so it may go elsewhere.
             Err((code, Some(message))) if is_unknown_topic(code) => message,
-            // Refused for its company: a broker takes or refuses a batch as a whole. Alone it will pass.
-            Err((code, Some(message))) if meaning(code) == PublishError::TooLarge && shared.fits(&message) => {
-                return Err(PublishError::Refused);
-            }
-            Err((code, _)) => return Err(meaning(code)),
+            Err((code, message)) => return Err(shared.refusal(code, message.as_ref())),
         };
         if message.topic() == catch_all {
             return Err(PublishError::Unroutable);
@@ -224,9 +229,11 @@ impl UnderWay {
         let mut record = FutureRecord::to(&catch_all).key(key).payload(payload);
         record.headers = message.headers().cloned();
         let sent = shared.producer.load().send_result(record).map_err(|(error, _record)| shared.failed(&error));
-        flat(sent?.await)
-            .map(|()| Ack::Stored)
-            .map_err(|(code, _)| if is_unknown_topic(code) { PublishError::Unroutable } else { meaning(code) })
+        match flat(sent?.await) {
+            Ok(()) => Ok(Ack::Stored),
+            Err((code, _)) if is_unknown_topic(code) => Err(PublishError::Unroutable),
+            Err((code, message)) => Err(shared.refusal(code, message.as_ref())),
+        }
     }
 }
 

@@ -31,6 +31,10 @@ use std::{
     time::Duration,
 };
 
+use async_nats::jetstream::{
+    ErrorCode,
+    context::{GetStreamError, GetStreamErrorKind},
+};
 use tokio::{
     runtime::Handle,
     sync::{Mutex as Turnstile, watch},
@@ -70,6 +74,11 @@ pub enum StartError {
     /// The operating system gives no thread.
     #[error("no thread: {0}")]
     Thread(#[from] io::Error),
+}
+
+/// Whether an answer says that the stream does not exist, and not that the broker cannot tell now.
+fn no_such_stream(error: &GetStreamError) -> bool {
+    matches!(error.kind(), GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND)
 }
 
 /// The bus. Cheap to clone.
@@ -136,12 +145,12 @@ impl Nats {
         self.lanes.close().await;
     }
 
-    /// Publishes one message. Calls keep their order, also while the
-    /// connection is down; only an attempt that must be repeated falls behind. While the connection is down the
-    /// message waits here, not in the client, so that it counts against the caller's memory and can be refused as a
-    /// whole. A publication goes on when it is dropped, unless this event loop has a connection of its own.
+    /// Publishes one message. Calls over one connection keep their order, also while it is down; only an attempt that must
+    /// be repeated falls behind. While the connection is down the message waits here, not in the client, so that it counts
+    /// against the caller's memory and can be refused as a whole. A publication goes on when it is dropped, unless it goes
+    /// over this event loop's own connection.
     pub(super) fn publish(&self, message: Message) -> Publication {
-        match self.lanes.own() {
+        match self.lanes.up() {
             Some(lane) => publication::publish_here(lane, message),
             None => publication::publish(&self.shared, message),
         }

@@ -157,6 +157,19 @@ impl Broker {
         config
     }
 
+    /// Through TLS and a login, as any client of Kafka would.
+    pub fn client_with_login(&self, user: &str, password: &str) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", format!("localhost:{}", self.tls_port))
+            .set("security.protocol", "SASL_SSL")
+            .set("ssl.ca.location", self.dir.join("ca.pem").display().to_string())
+            .set("sasl.mechanism", "SCRAM-SHA-512")
+            .set("sasl.username", user)
+            .set("sasl.password", password);
+        config
+    }
+
     /// Makes topics of three partitions, and waits until the broker shows them: a gateway that starts before would send
     /// their first events to the catch-all.
     pub fn create(&self, topics: &[&str]) {

@@ -34,6 +34,7 @@ mod oracle;
 mod prometheus;
 mod promql;
 mod proxy;
+mod quarantined;
 mod replay;
 mod rights;
 mod rolling;

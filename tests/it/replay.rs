@@ -6,11 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use async_nats::HeaderMap;
 use hookbus::{
     envelope::{Attributes, attributes::Attribute},
     journal::{Journal, Keep, Options, Record},
-    vendor::{Vendor, derived_id},
 };
 use serde_json::Value;
 
@@ -18,6 +16,7 @@ use crate::{
     harness::{AUDIT, Gateway, HOOKBUS, PATIENCE, POLICY, Setup, sample, tail, wait_until},
     kafka_broker::Broker,
     nats_server::{NatsServer, Operator},
+    quarantined,
 };
 
 const LETTERS: &str = "dead-letters";
@@ -200,23 +199,7 @@ fn what_is_readable_today_leaves_quarantine() {
     operator.create(Operator::settings());
     let gateway = with_spool(server.setup("", "")).start();
     assert_eq!(gateway.post(AUDIT, b"not json").status, 200);
-    let body = br#"{ "id":"evt_9", "type":"file.processed", "n":1.50, "data":{"fileId":"f_1"} }"#;
-    let id = derived_id(Vendor::Audit1, "payroll", body);
-    let mut headers = HeaderMap::new();
-    for (name, value) in [
-        ("ce-id", id.as_str()),
-        ("ce-source", "//hookbus/audit1/payroll"),
-        ("ce-type", "com.audit1.quarantine"),
-        ("ce-datacontenttype", "application/octet-stream"),
-        ("ce-vendor", "audit1"),
-        ("ce-recordedtime", "2026-01-02T03:04:05.000006Z"),
-        ("ce-sequence", "old-1-00000000000000000001"),
-        ("ce-quarantinereason", "type_missing"),
-    ] {
-        headers.insert(name, value);
-    }
-    let publish = operator.context.publish_with_headers("webhooks.audit1.quarantine", headers, body.as_slice().into());
-    operator.runtime.block_on(async { publish.await.unwrap().await.unwrap() });
+    quarantined::put(&operator);
 
     let setup = &gateway.setup;
     assert_says(
@@ -239,7 +222,7 @@ fn what_is_readable_today_leaves_quarantine() {
     assert_eq!((stored[2].subject.as_str(), stored[2].header("ce-id")), ("webhooks.audit1.file.processed", "evt_9"));
     assert_eq!(stored[2].header("ce-recordedtime"), "2026-01-02T03:04:05.000006Z");
     assert!(stored[2].header("Nats-Msg-Id").starts_with("audit1/payroll/evt_9/"));
-    assert!(holds(&stored[2].payload, body));
+    assert!(holds(&stored[2].payload, quarantined::BODY));
 
     // A gateway without a disk has no place to remember it in, and the stream knows it all the same.
     let without = server.setup("", "");
@@ -288,7 +271,7 @@ fn a_journal_moves_to_nats() {
 }
 
 /// Records as the embedded bus has them, without a gateway that would have to take them one by one.
-fn fill_journal(setup: &Setup, count: usize) {
+pub fn fill_journal(setup: &Setup, count: usize) {
     let options = Options {
         directory: setup.path().join("hookbus-data"),
         segment_size: 16 << 20,

@@ -1,18 +1,30 @@
 //! The rights in `deploy/rights`, at the real brokers: each command works with its own and can do nothing else.
 
-use std::{fs, process::Output};
+use std::{fs, process::Output, time::Duration};
+
+use async_nats::ConnectOptions;
+use rdkafka::{
+    ClientConfig, Offset, TopicPartitionList,
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+    error::RDKafkaErrorCode,
+    message::{Header, OwnedHeaders},
+    producer::{BaseProducer, BaseRecord, Producer as _},
+};
 
 use crate::{
     harness::{POLICY, Setup, tail},
     kafka_broker::Broker,
     nats_server::NatsServer,
+    quarantined,
+    replay::fill_journal,
 };
 
 const EVENT: &[u8] = br#"{"id":"evt_rights","type":"policy.active","data":{"object":{"id":"pl_1"}}}"#;
 const TOPIC: &str = "webhooks.1099policy.policy.active";
 
 /// The users of the files, and the password of all of them here.
-const USERS: [&str; 3] = ["hookbus", "hookbus-provision", "hookbus-tail"];
+const USERS: [&str; 4] = ["hookbus", "hookbus-provision", "hookbus-tail", "hookbus-replay"];
 const PASSWORD: &str = "password of the rights' test";
 
 /// Puts another user into a configuration.
@@ -33,8 +45,12 @@ fn said(output: &Output, success: bool) -> String {
 
 /// A `tail` that may not read ends with an error or waits for ever: this one ends, and prints nothing.
 fn assert_reads_nothing(setup: &Setup) {
+    assert_reads_nothing_of(setup, ">");
+}
+
+fn assert_reads_nothing_of(setup: &Setup, pattern: &str) {
     let output = std::process::Command::new("timeout")
-        .args(["8", crate::harness::HOOKBUS, "tail", "--json", "--from-start", "--count", "1"])
+        .args(["8", crate::harness::HOOKBUS, "tail", "--json", "--from-start", "--count", "1", pattern])
         .current_dir(setup.path())
         .output()
         .unwrap();
@@ -42,9 +58,40 @@ fn assert_reads_nothing(setup: &Setup) {
     assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
+/// What `check --connect` says of the gateway's login, and of subjects for which its rights are not made.
+fn assert_checks(setup: &Setup, may: &str, may_not: &str) {
+    as_user(setup, "hookbus");
+    let text = said(&setup.run(&["check", "--connect"]), true);
+    assert!(text.contains(may) && !text.contains("problem"), "{text}");
+    said(&setup.run(&["provision", "--check"]), true);
+    setup.edit("[bus]\n", "[bus]\nsubject = \"events.{vendor}.{type}\"\n");
+    let text = said(&setup.run(&["check", "--connect"]), false);
+    assert!(text.contains(may_not), "{text}");
+    setup.edit("subject = \"events.{vendor}.{type}\"\n", "");
+}
+
+/// What lies on the disk, dead letters as well as these three, is sent with the gateway's rights. The event leaves quarantine
+/// with the rights that are made for it, and not with those to publish or to read alone.
+fn assert_replays(setup: &Setup) {
+    as_user(setup, "hookbus");
+    fill_journal(setup, 3);
+    assert!(said(&setup.run(&["replay", "journal", "--send"]), true).contains("3 event(s), "));
+    for user in ["hookbus", "hookbus-tail"] {
+        as_user(setup, user);
+        let text = said(&setup.run(&["replay", "quarantine", "--send"]), false);
+        assert!(!text.contains("1 event(s), "), "{user}: {text}");
+    }
+    as_user(setup, "hookbus-replay");
+    let text = said(&setup.run(&["replay", "quarantine", "--send"]), true);
+    assert!(text.contains("1 event(s), ") && text.contains(" sent to "), "{text}");
+    as_user(setup, "hookbus-tail");
+    let lines = tail(setup.path(), &["--from-start", "--count", "1", quarantined::TARGET]);
+    assert!(lines[0].contains("evt_9"), "{lines:?}");
+}
+
 fn nats_with_rights() -> (NatsServer, Setup) {
     let rights = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/rights/nats-permissions.conf");
-    let roles = ["serve", "provision", "tail"];
+    let roles = ["serve", "provision", "tail", "replay"];
     let users: String = USERS
         .iter()
         .zip(roles)
@@ -74,6 +121,14 @@ fn nats_each_command_works_with_its_own_rights_and_no_others() {
     fs::write(&file, text.replace("replicas = 1", "replicas = 1, max_age = \"2d\"")).unwrap();
     assert!(said(&setup.run(&["provision"]), true).contains("max_age"));
 
+    assert_checks(
+        &setup,
+        "the login may publish all subjects",
+        "problem: the login may not publish events.1099policy.>",
+    );
+    as_user(&setup, "hookbus-tail");
+    assert!(said(&setup.run(&["check", "--connect"]), true).contains("does not tell what the login may publish"));
+
     as_user(&setup, "hookbus");
     let mut gateway = setup.start();
     assert_eq!(gateway.post(POLICY, EVENT).status, 200);
@@ -99,6 +154,33 @@ fn nats_each_command_works_with_its_own_rights_and_no_others() {
     }
 }
 
+#[test]
+fn nats_replay_reads_quarantine_publishes_and_does_no_more() {
+    let (server, setup) = nats_with_rights();
+    as_user(&setup, "hookbus-provision");
+    said(&setup.run(&["provision"]), true);
+    let client =
+        |user: &str| server.operator_with(ConnectOptions::with_user_and_password(user.into(), PASSWORD.into()));
+    let serve = client("hookbus");
+    quarantined::put(&serve);
+    assert_replays(&setup);
+    assert_eq!(serve.count(), 5);
+
+    as_user(&setup, "hookbus-replay");
+    setup.edit("replicas = 1", "replicas = 1, max_age = \"2d\"");
+    said(&setup.run(&["provision"]), false);
+    let replay = client("hookbus-replay");
+    replay.runtime.block_on(async {
+        let stream = replay.context.get_stream("WEBHOOKS").await.unwrap();
+        assert!(stream.purge().await.is_err());
+        assert!(stream.delete_message(1).await.is_err());
+        assert!(replay.context.delete_stream("WEBHOOKS").await.is_err());
+        let other = async_nats::jetstream::stream::Config { name: "OTHER".into(), ..Default::default() };
+        assert!(replay.context.create_stream(other).await.is_err());
+    });
+    assert_eq!(serve.count(), 5);
+}
+
 /// A second gateway's folder.
 fn copy(from: &Setup, to: &Setup) {
     fs::create_dir(to.path().join("secrets")).unwrap();
@@ -112,7 +194,7 @@ fn copy(from: &Setup, to: &Setup) {
     }
 }
 
-/// A broker that lets nobody do what no rule allows, with the three users and the rules of the script.
+/// A broker that lets nobody do what no rule allows, with the users and the rules of the script.
 fn kafka_with_rights() -> (Broker, Setup) {
     let mut broker = Broker::new();
     broker.set("allow.everyone.if.no.acl.found", "false");
@@ -156,6 +238,7 @@ fn kafka_each_command_works_with_its_own_rights_and_no_others() {
     as_user(&setup, "hookbus-provision");
     said(&setup.run(&["provision"]), true);
     said(&setup.run(&["provision", "--check"]), true);
+    assert_checks(&setup, "(memory)", "problem: the login may not see events.");
 
     as_user(&setup, "hookbus");
     let gateway = setup.start();
@@ -179,4 +262,38 @@ fn kafka_each_command_works_with_its_own_rights_and_no_others() {
         assert_eq!(setup.start().post(POLICY, EVENT).status, 503, "{user}");
     }
     assert_eq!(broker.records(TOPIC).len(), 1);
+    kafka_replay_reads_quarantine_publishes_and_does_no_more(&broker, &gateway.setup);
+}
+
+fn kafka_replay_reads_quarantine_publishes_and_does_no_more(broker: &Broker, setup: &Setup) {
+    let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", broker.address()).create().unwrap();
+    let headers = quarantined::headers("ce_", "content-type")
+        .iter()
+        .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }));
+    let record = BaseRecord::to(quarantined::ROUTE).key("audit1/payroll").payload(quarantined::BODY).headers(headers);
+    producer.send(record).map_err(|(error, _)| error).unwrap();
+    producer.flush(Duration::from_secs(30)).unwrap();
+    assert_replays(setup);
+    let records = broker.records(quarantined::TARGET);
+    assert_eq!((records.len(), records[0].header("ce_id")), (1, Some("evt_9")));
+
+    // Other topics it may write to, and not read.
+    as_user(setup, "hookbus-replay");
+    assert_reads_nothing_of(setup, "webhooks.1099policy.>");
+    let admin: AdminClient<DefaultClientContext> =
+        broker.client_with_login("hookbus-replay", PASSWORD).create().unwrap();
+    let (options, mut up_to) = (AdminOptions::new(), TopicPartitionList::new());
+    up_to.add_partition_offset(TOPIC, 0, Offset::End).unwrap();
+    let refused = RDKafkaErrorCode::TopicAuthorizationFailed;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let deleted = admin.delete_topics(&[TOPIC, quarantined::ROUTE], &options).await.unwrap();
+        assert!(deleted.iter().all(|result| matches!(result, Err((_, code)) if *code == refused)), "{deleted:?}");
+        let emptied = admin.delete_records(&up_to, &options).await.unwrap();
+        assert!(emptied.elements()[0].error().is_err(), "{emptied:?}");
+        let new = NewTopic::new("webhooks.audit1.another", 1, TopicReplication::Fixed(1));
+        let made = admin.create_topics([&new], &options).await.unwrap();
+        assert!(matches!(&made[..], [Err((_, code))] if *code == refused), "{made:?}");
+    });
+    assert_eq!(broker.records(TOPIC).len(), 4);
 }

@@ -132,7 +132,7 @@ what would happen, and what to do. A guard that only weighs a risk can be waived
 {{- $values := .root.Values -}}
 {{- $least := addf $values.preStopSleepSeconds (divf .facts.drain 1000) 5 | ceil -}}
 {{- if lt (float64 $values.terminationGracePeriodSeconds) $least }}
-- terminationGracePeriodSeconds: a pod would be killed in the middle of its drain; set at least {{ $least }} (preStopSleepSeconds, listener.drain_delay, listener.drain_deadline and 5 s to write out), or lower one of them
+- terminationGracePeriodSeconds: a pod would be killed in the middle of its drain; set at least {{ $least }} (preStopSleepSeconds, listener.drain_delay, listener.drain_deadline and 5 s to end), or lower one of them
 {{- end }}
 {{- $limit := dig "limits" "memory" "" $values.resources | toString }}
 {{- $bytes := include "hookbus.kubernetesBytes" $limit }}

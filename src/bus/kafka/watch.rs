@@ -247,6 +247,10 @@ impl Watcher {
             // Brokers that are busy failing change no settings: what was known stays.
             Err(error) => {
                 tracing::warn!(%error, "kafka: the topics' settings cannot be read");
+                // Without limits, what is refused as too large is so for good, or it would be tried for ever.
+                if self.shared.limits.load().is_none() {
+                    self.shared.limits.store(Some(Arc::default()));
+                }
                 self.settings_due = Instant::now() + SETTINGS_RETRY;
                 return;
             }

@@ -26,8 +26,13 @@ impl Lanes {
         Lanes { config: config.clone(), open: ArcSwap::default() }
     }
 
-    /// This thread's connection, if it has one.
-    pub(super) fn own(&self) -> Option<Arc<Shared>> {
+    /// This thread's connection, while it stands. One that does not come up (an account may have a limit of
+    /// connections) must not hold anything back: the process's serves then.
+    pub(super) fn up(&self) -> Option<Arc<Shared>> {
+        self.own().filter(|lane| lane.link.borrow().up)
+    }
+
+    fn own(&self) -> Option<Arc<Shared>> {
         let thread = thread::current().id();
         self.open.load().iter().find(|(owner, _)| *owner == thread).map(|(_, lane)| Arc::clone(lane))
     }

@@ -6,13 +6,10 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::{
-    context::GetStreamErrorKind,
-    stream::{Config as Settings, DiscardPolicy, StorageType},
-};
+use async_nats::jetstream::stream::{Config as Settings, DiscardPolicy, StorageType};
 
 use super::{
-    Shared,
+    Shared, no_such_stream,
     subjects::{covers, wanted},
 };
 use crate::{
@@ -158,7 +155,7 @@ pub(super) async fn look(shared: &Shared, config: &Config, metrics: &Metrics, be
             metrics.bus.missing(missing(settings, config).len());
             Look::Found(judge(settings, config, shared.client.max_payload()))
         }
-        Err(error) if matches!(error.kind(), GetStreamErrorKind::JetStream(_)) => {
+        Err(error) if no_such_stream(&error) => {
             metrics.bus.missing(wanted(config).len());
             Look::Missing
         }

@@ -5,18 +5,15 @@
 
 use async_nats::jetstream::{
     self,
-    context::{CreateStreamErrorKind, GetStreamErrorKind},
+    context::CreateStreamErrorKind,
     stream::{Config as Settings, DiscardPolicy, RetentionPolicy, StorageType},
 };
 
-use super::{covers, wanted};
+use super::{covers, no_such_stream, wanted};
 use crate::config::{
     Config,
     units::{show_duration, show_size},
 };
-
-/// JetStream's code for a stream that does not exist.
-const STREAM_NOT_FOUND: u64 = 10_059;
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,10 +97,8 @@ pub fn plan(config: &Config, found: Option<&Settings>) -> Result<Plan, String> {
 pub async fn find(context: &jetstream::Context, stream: &str) -> Result<Option<Settings>, String> {
     match context.get_stream(stream).await {
         Ok(stream) => Ok(Some(stream.cached_info().config.clone())),
-        Err(error) => match error.kind() {
-            GetStreamErrorKind::JetStream(error) if error.error_code().0 == STREAM_NOT_FOUND => Ok(None),
-            _ => Err(error.to_string()),
-        },
+        Err(error) if no_such_stream(&error) => Ok(None),
+        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{PublishErrorKind, jetstream::context::GetStreamErrorKind};
+use async_nats::PublishErrorKind;
 use tokio::{
     sync::oneshot,
     time::{Instant, sleep_until, timeout, timeout_at},
@@ -19,6 +19,7 @@ use tokio::{
 use super::{
     Shared,
     answer::{Meaning, meaning},
+    no_such_stream,
     outgoing::Outgoing,
     subjects::covers,
     waiting::Answer,
@@ -38,8 +39,6 @@ const DOUBTS: u32 = 3;
 const ASK: Duration = Duration::from_secs(1);
 /// How long its answer holds.
 const HOLDS: Duration = Duration::from_secs(1);
-/// JetStream's code for a stream that does not exist.
-const STREAM_NOT_FOUND: u64 = 10_059;
 
 /// What the broker said about the stream, and when.
 #[derive(Debug)]
@@ -172,13 +171,8 @@ impl Shared {
         if known.as_ref().is_none_or(|known| known.at.elapsed() >= HOLDS) {
             let subjects = match timeout(ASK, self.context.get_stream(&self.stream)).await {
                 Ok(Ok(stream)) => Some(stream.cached_info().config.subjects.clone()),
-                Ok(Err(error)) => match error.kind() {
-                    GetStreamErrorKind::JetStream(error) if error.error_code().0 == STREAM_NOT_FOUND => {
-                        Some(Vec::new())
-                    }
-                    _ => None,
-                },
-                Err(_) => None,
+                Ok(Err(error)) if no_such_stream(&error) => Some(Vec::new()),
+                Ok(Err(_)) | Err(_) => None,
             };
             *known = Some(Known { at: Instant::now(), subjects });
         }
