@@ -137,8 +137,9 @@ async fn list(options: &Options, config: &Config) -> Result<(), Failure> {
         let fate = if letter.obstacle.is_some() { Fate::Stays } else { Fate::Waits };
         report.count(&letter, fate, true)?;
     }
+    report.missed = origin.missed(options.what);
     report.total()?;
-    Ok(())
+    report.is_whole()
 }
 
 /// The configured bus, once it answers.
@@ -171,6 +172,7 @@ async fn send(options: &Options, config: &Config, bus: Bus, memory: Memory) -> R
     let interrupt = Interrupt::new()?;
     let mut replay = Replay { options, sender: Sender::new(bus), memory, report, stop: None };
     let read = replay.send_all(&mut origin, config, interrupt).await;
+    replay.report.missed = origin.missed(options.what);
     replay.finish(read).await
 }
 
@@ -274,7 +276,7 @@ impl Replay<'_> {
             )));
         }
         match self.report.left() {
-            0 => Ok(()),
+            0 => self.report.is_whole(),
             left => Err(Failure::Failed(format!("{left} event(s) could not be sent"))),
         }
     }
