@@ -191,6 +191,9 @@ fn dead_letters_go_to_kafka_once_a_topic_exists() {
     assert_says(setup, &["quarantine", "--show"], &words);
     assert_fails(setup, &["quarantine", "--send"], &["still unreadable", "1 event(s) could not be sent"]);
     assert_says(setup, &["quarantine", "--type", "1099policy.>"], &["0 event(s)"]);
+    // Somebody else's records, without a header, are the last ones of all partitions: the end is the end.
+    broker.produce_plain("webhooks.audit1.quarantine", 3);
+    assert_says(setup, &["quarantine", "--show"], &words);
 }
 
 /// A body that an older hookbus could not read, and one that nobody can.
