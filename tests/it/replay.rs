@@ -141,6 +141,35 @@ fn a_gateway_that_starts_knows_what_was_replayed_without_it() {
     assert_eq!(gateway.metric("dead_letters"), 0.0, "after a crash, too");
 }
 
+/// What can never be sent is given up, by name, and counts no more; what was not named still does.
+#[test]
+fn dead_letters_can_be_discarded_by_name() {
+    let server = NatsServer::start();
+    let operator = server.operator();
+    operator.create(async_nats::jetstream::stream::Config { max_message_size: 10_000, ..Operator::settings() });
+    let gateway = with_spool(server.setup("", "")).start();
+    for (number, count) in [(1, 1.0), (2, 2.0)] {
+        bury(&gateway, &large(&format!("evt_{number}"), 20_000), count);
+    }
+    let setup = &gateway.setup;
+    for words in [
+        &[LETTERS, "--discard"][..],
+        &["quarantine", "--discard", "--id", "x"],
+        &["journal", "--discard", "--id", "x"],
+        &[LETTERS, "--discard", "--send", "--id", "x"],
+    ] {
+        assert_eq!(replay(setup, words).0, Some(64), "{words:?}");
+    }
+    assert_says(setup, &[LETTERS, "--id", "evt_none", "--discard"], &["0 event(s)"]);
+    assert_eq!(gateway.metric("dead_letters"), 2.0);
+    let text = assert_says(setup, &[LETTERS, "--id", "evt_1", "--discard"], &["id=evt_1", "  discarded", "1 event(s)"]);
+    assert!(!text.contains("evt_2") && !text.contains("--send"), "{text}");
+    gateway.wait_for_metric("dead_letters", 1.0);
+    let text = assert_says(setup, &[LETTERS], &["id=evt_2", "1 event(s)", "or discarded"]);
+    assert!(!text.contains("id=evt_1"), "{text}");
+    assert_eq!(operator.count(), 0);
+}
+
 /// No topic and no catch-all: routed anew once there is one. Then quarantine, and what `check --connect` says meanwhile.
 #[test]
 fn dead_letters_go_to_kafka_once_a_topic_exists() {
@@ -185,7 +214,7 @@ fn dead_letters_go_to_kafka_once_a_topic_exists() {
     let words = [
         "com.audit1.quarantine",
         "stays: still unreadable: not_json",
-        "    not \\u{1b}[31m json",
+        "    not \\u001b[31m json",
         "1 still unreadable",
     ];
     assert_says(setup, &["quarantine", "--show"], &words);

@@ -29,7 +29,7 @@ pub(super) struct Report<'a> {
     origin: Option<PathBuf>,
     out: BufWriter<io::Stdout>,
     bar: ProgressBar,
-    /// Sent, or to be sent.
+    /// Sent, to be sent, or discarded: what the call is for.
     good: u64,
     bytes: u64,
     /// Of those sent, that the bus had already.
@@ -87,7 +87,7 @@ impl<'a> Report<'a> {
     /// Counts a letter, and prints its line if that is wanted.
     pub(super) fn count(&mut self, letter: &Letter, fate: Fate, print: bool) -> io::Result<()> {
         match fate {
-            Fate::Waits | Fate::Sent(Ack::Stored) => self.good += 1,
+            Fate::Waits | Fate::Sent(Ack::Stored) | Fate::Discarded => self.good += 1,
             Fate::Sent(Ack::Duplicate) => {
                 self.good += 1;
                 self.duplicates += 1;
@@ -95,7 +95,7 @@ impl<'a> Report<'a> {
             Fate::Failed(_) => self.failed += 1,
             Fate::Stays => self.stay += 1,
         }
-        if matches!(fate, Fate::Waits | Fate::Sent(_)) {
+        if matches!(fate, Fate::Waits | Fate::Sent(_) | Fate::Discarded) {
             self.bytes += u64::try_from(letter.message.body.len()).unwrap_or(u64::MAX);
         }
         if self.options.send {
@@ -134,8 +134,12 @@ impl<'a> Report<'a> {
         self.bar.finish_and_clear();
         let Report { good, bytes, target, .. } = &*self;
         let origin = self.origin.as_ref().map(|origin| format!(" from {}", origin.display())).unwrap_or_default();
-        let verb = if self.options.send { "sent" } else { "to send" };
-        let mut text = format!("{good} event(s), {bytes} bytes{origin}, {verb} to {target}");
+        let end = match (self.options.discard, self.options.send) {
+            (true, _) => "discarded: no bus gets them".to_owned(),
+            (false, true) => format!("sent to {target}"),
+            (false, false) => format!("to send to {target}"),
+        };
+        let mut text = format!("{good} event(s), {bytes} bytes{origin}, {end}");
         let mut add = |count: u64, what: &str| {
             if count > 0 {
                 text.push_str(&format!("; {count} {what}"));
@@ -145,11 +149,11 @@ impl<'a> Report<'a> {
         add(self.failed, "not sent");
         add(self.stay, if self.options.what == What::Quarantine { "still unreadable" } else { "unreadable" });
         add(self.missed, "dropped by retention before they were read");
-        add(self.replayed, "sent by an earlier replay (--again sends them again)");
+        add(self.replayed, "sent by an earlier replay, or discarded (--again sends them again)");
         if !self.remembered && *good > 0 {
             text.push_str("; not remembered, since there is no journal.directory: a second run sends them again");
         }
-        if !self.options.send && *good > 0 {
+        if !self.options.send && !self.options.discard && *good > 0 {
             text.push_str(". Nothing was sent: --send sends");
         }
         if self.options.json {
