@@ -104,7 +104,7 @@ impl DeadLetters {
         }
         let records = held.saturating_sub(self.count());
         if records > 0 {
-            tracing::info!(records, "dead letters were replayed");
+            tracing::info!(records, "dead letters were replayed or discarded");
         }
     }
 
