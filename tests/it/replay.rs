@@ -6,9 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use async_nats::HeaderMap;
 use hookbus::{
     envelope::{Attributes, attributes::Attribute},
     journal::{Journal, Keep, Options, Record},
+    vendor::{Vendor, derived_id},
 };
 use serde_json::Value;
 
