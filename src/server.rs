@@ -151,6 +151,9 @@ pub fn run(config: &Config, warnings: &[Finding]) -> Result<(), StartError> {
 /// meanwhile.
 async fn open(config: &Config, metrics: &Arc<Metrics>) -> Result<(Arc<Delivery>, Option<Journal>), StartError> {
     let (config, metrics, begin) = (config.clone(), Arc::clone(metrics), Instant::now());
+    if config.journal.spool || config.bus.kind == BusKind::Journal {
+        tracing::info!(directory = %config.journal.directory.display(), "recovering the journal");
+    }
     let opened = tokio::task::spawn_blocking(move || {
         let spool = spool::open(&config, &metrics)?;
         let (bus, journal) = open_bus(&config, &metrics)?;

@@ -125,6 +125,7 @@ impl House {
 
     fn metric(&self, name: &str) -> u64 {
         let readings = crate::observe::metrics::Readings {
+            stage: crate::observe::health::Stage::Serving,
             inflight_bytes: 0,
             dedup_entries: 0,
             bus_up: true,

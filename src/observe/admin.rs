@@ -116,6 +116,7 @@ impl Admin {
 
     fn readings(&self) -> Readings {
         Readings {
+            stage: self.health.stage(),
             inflight_bytes: self.budget.used(),
             bus_up: self.opened.get().is_some_and(|opened| opened.delivery.bus().up()),
             dead_letters: self.opened.get().map_or(0, |opened| opened.delivery.dead_letters()),

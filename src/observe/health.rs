@@ -31,6 +31,12 @@ pub enum Stage {
     Draining,
 }
 
+impl Stage {
+    /// Each with its label.
+    pub const ALL: [(Stage, &'static str); 3] =
+        [(Stage::Starting, "starting"), (Stage::Serving, "serving"), (Stage::Draining, "draining")];
+}
+
 /// Shared by the event loops, the admin listener and the request path. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Health(Arc<Inner>);
@@ -94,7 +100,7 @@ impl Health {
 
     /// Whether the process has been asked to stop.
     pub fn draining(&self) -> bool {
-        self.stage() == Stage::Draining as u8
+        self.stage() == Stage::Draining
     }
 
     /// The beat of one event loop, counted from zero.
@@ -106,17 +112,19 @@ impl Health {
     /// Whether every loop, and everything else by the age of its beat, has beaten lately; while starting, always: the loops do
     /// not run before the journal is recovered, and a kubelet that killed a long recovery would begin it anew.
     pub fn live(&self, others: impl IntoIterator<Item = Duration>) -> bool {
-        self.stage() == Stage::Starting as u8
-            || self.0.beats.iter().map(Beat::age).chain(others).all(|age| age < STUCK_AFTER)
+        self.stage() == Stage::Starting || self.0.beats.iter().map(Beat::age).chain(others).all(|age| age < STUCK_AFTER)
     }
 
     /// Whether an event could be taken now. `durable`: whether the bus or the spool could make it so.
     pub fn ready(&self, durable: bool) -> bool {
-        self.stage() == Stage::Serving as u8 && durable
+        self.stage() == Stage::Serving && durable
     }
 
-    fn stage(&self) -> u8 {
-        self.0.stage.load(Ordering::Acquire)
+    /// Where the process is.
+    pub fn stage(&self) -> Stage {
+        let number = self.0.stage.load(Ordering::Acquire);
+        // Only stages are stored, so that one of them has the number.
+        Stage::ALL.iter().find(|(stage, _)| *stage as u8 == number).map_or(Stage::Starting, |(stage, _)| *stage)
     }
 }
 

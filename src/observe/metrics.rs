@@ -20,15 +20,17 @@ use self::families::Families;
 pub use self::source::{EventResult, Outcome, SourceMetrics};
 use crate::{
     bus::{Ack, PublishError},
-    config::Config,
+    config::{BusKind, Config},
     delivery::{dead_letters::Reason, spool::Cause},
     journal::{self, Stats},
+    observe::health::Stage,
 };
 
 /// Every metric that is not one source's.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    stages: Vec<(Stage, IntGauge)>,
     /// Open connections.
     pub connections: IntGauge,
     /// Requests between head and answer.
@@ -115,6 +117,7 @@ impl Metrics {
         let sources = source::register(&families, &requests, &config.sources)?;
         families.build_info()?;
         let metrics = Metrics {
+            stages: families.stages()?,
             connections: families.gauge("http_connections", "Open connections.")?,
             inflight_requests: families.gauge("http_inflight_requests", "Requests between head and answer.")?,
             inflight_bytes: families.gauge("http_inflight_bytes", "Bytes of request bodies held now.")?,
@@ -126,7 +129,7 @@ impl Metrics {
             bus_inflight: families.gauge("bus_inflight", "Publications without an answer yet.")?,
             bus_up: families.gauge("bus_up", "1 while the bus can be reached.")?,
             bus: BusMetrics::new(&families, config.bus.kind)?,
-            journal: families.journal()?,
+            journal: families.journal(journal_limits(config))?,
             spooled: families.spooled()?,
             dead_letters_by_reason: families.dead_letters()?,
             dead_letters: families.gauge("dead_letters", "Events in the dead letters now.")?,
@@ -162,6 +165,7 @@ impl Metrics {
 
     /// The text exposition format, with the gauges that are read off their owners at scrape time.
     pub fn render(&self, readings: &Readings) -> String {
+        self.stages.iter().for_each(|(stage, gauge)| gauge.set(i64::from(*stage == readings.stage)));
         self.inflight_bytes.set(signed(readings.inflight_bytes));
         self.dedup_entries.set(signed(readings.dedup_entries));
         self.log_lines_dropped.inc_by(readings.log_lines_dropped.saturating_sub(self.log_lines_dropped.get()));
@@ -188,6 +192,8 @@ impl Metrics {
 /// What is read off its owner at each scrape.
 #[derive(Debug)]
 pub struct Readings {
+    /// Where the process is between start and stop.
+    pub stage: Stage,
     /// Bytes of the in-flight budget in use.
     pub inflight_bytes: usize,
     /// Whether the bus can be reached.
@@ -200,6 +206,12 @@ pub struct Readings {
     pub log_lines_dropped: u64,
     /// The journal's own account; `None` before it is open, or without one.
     pub journal: Option<Stats>,
+}
+
+/// Where the journal stops taking events, `max_size` and `reserve`; nowhere without one.
+fn journal_limits(config: &Config) -> (u64, u64) {
+    let wanted = config.bus.kind == BusKind::Journal || config.journal.spool;
+    if wanted { (config.journal.max_size, config.journal.reserve) } else { (0, 0) }
 }
 
 fn unix_seconds(time: SystemTime) -> i64 {

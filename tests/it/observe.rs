@@ -70,6 +70,10 @@ fn all_series_are_present_from_the_start() {
         "journal_free_bytes",
         "journal_oldest_timestamp_seconds",
         "journal_up",
+        "journal_max_bytes",
+        "journal_reserve_bytes",
+        r#"stage{stage="starting"}"#,
+        r#"stage{stage="draining"}"#,
         "journal_appends_total",
         "journal_fsync_duration_seconds_count",
         "journal_damage_bytes_total",
@@ -81,6 +85,9 @@ fn all_series_are_present_from_the_start() {
         assert!(before.contains(&format!("hookbus_{family}")), "{family}");
     }
     assert!(before.iter().any(|name| name.starts_with("hookbus_build_info{")));
+    assert_eq!(gateway.metric(r#"stage{stage="serving"}"#), 1.0);
+    assert_eq!(gateway.metric(r#"stage{stage="starting"}"#), 0.0);
+    assert_eq!(gateway.metric("journal_reserve_bytes"), 1_048_576.0);
     assert!(before.iter().any(|name| name == "process_resident_memory_bytes"));
     for n in 0..200 {
         let body = format!(r#"{{"type":"made.up.{n}","data":{{"id":"{n}"}}}}"#);

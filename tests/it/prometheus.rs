@@ -134,8 +134,8 @@ pub fn tool(name: &str) -> std::path::PathBuf {
 
 /// The rules for somebody in a hurry, and nothing else about them changed:
 ///
-/// - every window is 20 s, every `for` 1 s, last week is 2 s ago
-/// - what counts as silent, or as old in the spool (hours in seconds), is 5 s
+/// - every window is 20 s, every `for` 1 s, last week and yesterday are 15 s ago
+/// - what counts as old in the spool, or as soon full (hours in seconds), is 5 s
 pub fn hasten(rules: &str) -> String {
     let line = |line: &str| {
         if line.trim_start().starts_with("for: ") {
@@ -148,7 +148,8 @@ pub fn hasten(rules: &str) -> String {
                 _ => hasty.push_str(part),
             }
         }
-        for (patient, hurried) in [("offset 1w", "offset 2s"), (" 14400", " 5"), (" 86400", " 5"), (" 1800", " 5")] {
+        let offsets = ["offset 10m", "offset 1d", "offset 1w"].map(|offset| (offset, "offset 15s"));
+        for (patient, hurried) in offsets.into_iter().chain([(" 14400", " 5"), (" 1800", " 5")]) {
             hasty = hasty.replace(patient, hurried);
         }
         hasty + "\n"

@@ -45,6 +45,7 @@ Everything that the chart wants to know of a configuration, as JSON. In: its tex
   local     whether acknowledged events lie on this replica's disk: in the spool, or because the journal is the bus
   owned     keys that the chart sets and the text must not
   unread    keys with a unit that the chart reads and cannot
+  workers   whether it says listener.workers
   drain     milliseconds from SIGTERM to the end of the drain
   disk      bytes that journal and dead letters may take, and what must stay free
   inflight  bytes of all bodies in memory
@@ -118,7 +119,7 @@ Everything that the chart wants to know of a configuration, as JSON. In: its tex
 {{- $ports = append $ports (include "hookbus.port" (toString .) | default "4222" | int) -}}
 {{- end -}}
 
-{{- dict "error" (get $toml "Error" | default "") "kind" $kind "local" $local "owned" $owned "unread" $unread
+{{- dict "error" (get $toml "Error" | default "") "kind" $kind "local" $local "owned" $owned "unread" $unread "workers" (hasKey $listener "workers")
   "drain" (addf $milliseconds.drain_delay $milliseconds.drain_deadline) "disk" $disk "inflight" (float64 $inflight)
   "body" (get $listener "max_body" | default "5MiB") "sources" $sources "files" $files "ports" ($ports | uniq)
   | toJson -}}

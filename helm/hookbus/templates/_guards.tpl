@@ -40,10 +40,11 @@ what would happen, and what to do. A guard that only weighs a risk can be waived
 - config: has no source; add a [[sources]] table for each account at a vendor
 {{- end }}
 {{- end }}
-{{- $read := list "LISTENER__ADDRESS" "LISTENER__DRAIN_DELAY" "LISTENER__DRAIN_DEADLINE" "LISTENER__MAX_INFLIGHT" "ADMIN__ADDRESS"
-  "BUS__KIND" "JOURNAL__DIRECTORY" "JOURNAL__SPOOL" "JOURNAL__MAX_SIZE" "JOURNAL__SEGMENT_SIZE" "JOURNAL__RESERVE" }}
+{{- $read := list "LISTENER__ADDRESS" "LISTENER__DRAIN_DELAY" "LISTENER__DRAIN_DEADLINE" "LISTENER__MAX_INFLIGHT" "LISTENER__WORKERS" "ADMIN__ADDRESS"
+  "BUS__KIND" "JOURNAL__DIRECTORY" "JOURNAL__SPOOL" "JOURNAL__MAX_SIZE" "JOURNAL__SEGMENT_SIZE" "JOURNAL__RESERVE"
+  "BUS__NATS__SERVERS" "BUS__KAFKA__BROKERS" }}
 {{- range .root.Values.extraEnv }}
-{{- if or (has (trimPrefix "HOOKBUS__" .name) $read) (eq .name "HOOKBUS_CONFIG") }}
+{{- if or (has (trimPrefix "HOOKBUS__" .name) $read) (eq .name "HOOKBUS_CONFIG") (regexMatch "^HOOKBUS__BUS__.*_FILE$" .name) }}
 - extraEnv: remove {{ .name }}: the chart reads or sets this key itself and would not see the variable; write it into config
 {{- end }}
 {{- end }}
@@ -122,7 +123,7 @@ what would happen, and what to do. A guard that only weighs a risk can be waived
 - {{ ternary "replicaCount" "config" $facts.local }}: would remove replicas of StatefulSet {{ $name }} ({{ $had }} now), whose spools may hold acknowledged events; wait until hookbus_journal_records and hookbus_dead_letters are 0 on each of them, then upgrade with waive: [scale_down] (their volumes stay, and drain when the replicas come back)
 {{- end }}
 {{- if and $facts.local $old_size (ne $old_size $values.persistence.size) }}
-- persistence.size: Kubernetes does not change {{ $old_size }} of StatefulSet {{ $name }} in place; resize the claims (kubectl patch pvc -l app.kubernetes.io/instance={{ .root.Release.Name }}), then kubectl delete statefulset {{ $name }} --cascade=orphan, then upgrade again
+- persistence.size: Kubernetes does not change {{ $old_size }} of StatefulSet {{ $name }} in place; resize the claims, which needs a storage class with allowVolumeExpansion (kubectl get pvc -n {{ .root.Release.Namespace }} -l app.kubernetes.io/instance={{ .root.Release.Name }} -o name | xargs -I{} kubectl patch -n {{ .root.Release.Namespace }} {} -p '{"spec":{"resources":{"requests":{"storage":"{{ $values.persistence.size }}"}}}}'), then kubectl delete statefulset -n {{ .root.Release.Namespace }} {{ $name }} --cascade=orphan, then upgrade again
 {{- end }}
 {{- end }}
 {{- end -}}

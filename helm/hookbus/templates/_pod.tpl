@@ -39,6 +39,12 @@ resources:
   value: {{ include "hookbus.address" (dict "root" .root "port" 8080) | quote }}
 - name: HOOKBUS__ADMIN__ADDRESS
   value: {{ include "hookbus.address" (dict "root" .root "port" 9464) | quote }}
+{{- $facts := include "hookbus.facts" .root.Values.config | fromJson }}
+{{- if not $facts.workers }}
+# hookbus counts the node's CPUs, of which a pod gets its share.
+- name: HOOKBUS__LISTENER__WORKERS
+  value: {{ .root.Values.workers | quote }}
+{{- end }}
 {{- if .spool }}
 # A directory of its own inside the volume: hookbus makes it, readable by its owner only.
 - name: HOOKBUS__JOURNAL__DIRECTORY

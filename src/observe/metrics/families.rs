@@ -5,11 +5,12 @@ use prometheus::{
     core::Collector,
 };
 
-use super::{Closed, JournalMetrics};
+use super::{Closed, JournalMetrics, signed};
 use crate::{
     bus::{Ack, PublishError},
     delivery::{dead_letters::Reason, spool::Cause},
     journal::Operation,
+    observe::health::Stage,
 };
 
 pub(super) type Made<T> = Result<T, prometheus::Error>;
@@ -98,7 +99,17 @@ impl Families<'_> {
         Ok(Reason::ALL.map(|(reason, label)| (reason, family.with_label_values(&[label]))).into())
     }
 
-    pub(super) fn journal(&self) -> Made<JournalMetrics> {
+    pub(super) fn stages(&self) -> Made<Vec<(Stage, IntGauge)>> {
+        let family = self.gauges("stage", "1 for the stage in which the process is.", &["stage"])?;
+        Ok(Stage::ALL.map(|(stage, label)| (stage, family.with_label_values(&[label]))).into())
+    }
+
+    /// `limits`: where the journal stops; they do not change while the process runs.
+    pub(super) fn journal(&self, limits: (u64, u64)) -> Made<JournalMetrics> {
+        self.gauge("journal_max_bytes", "journal.max_size: where a spool is full; 0 without a journal.")?
+            .set(signed(limits.0));
+        self.gauge("journal_reserve_bytes", "journal.reserve: free bytes at which the journal stops; 0 without one.")?
+            .set(signed(limits.1));
         let errors = self.counters(
             "journal_errors_total",
             "Operations on the journal's files that failed, by operation.",
