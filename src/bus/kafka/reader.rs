@@ -162,14 +162,11 @@ impl Reader {
 
     /// Returns what no waiting mends.
     fn bear(&self, error: KafkaError) -> Result<(), ReadError> {
-        use RDKafkaErrorCode::{
-            Authentication, GroupAuthorizationFailed, SaslAuthenticationFailed, TopicAuthorizationFailed,
-        };
+        use RDKafkaErrorCode::{Authentication, SaslAuthenticationFailed, TopicAuthorizationFailed};
         match (&error, error.rdkafka_error_code()) {
             (KafkaError::MessageConsumptionFatal(_), _) => Err(error.into()),
-            (_, Some(TopicAuthorizationFailed | GroupAuthorizationFailed)) => {
-                Err(ReadError::Forbidden(self.pattern.clone()))
-            }
+            // Not what is said of the group: its name is asked for, and it is never joined.
+            (_, Some(TopicAuthorizationFailed)) => Err(ReadError::Forbidden(self.pattern.clone())),
             (_, Some(Authentication | SaslAuthenticationFailed)) => Err(ReadError::Login(error)),
             _ => {
                 tracing::debug!(%error, "reading");
