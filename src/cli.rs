@@ -238,7 +238,9 @@ fn finish(result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,
         Err(failure) => {
-            say(&format_args!("hookbus: {failure}"));
+            // It may have a broker's own words in it.
+            let lines: Vec<_> = failure.to_string().split('\n').map(|line| tail::harmless(line.as_bytes())).collect();
+            say(&format_args!("hookbus: {}", lines.join("\n")));
             ExitCode::from(if matches!(failure, Failure::Usage(_)) { EX_USAGE } else { 1 })
         }
     }

@@ -68,6 +68,7 @@ impl Envelope {
             trace: &trace,
             hop: &trace.child(),
             fingerprint,
+            telling: "",
         };
         let attributes = lay_out(&event.reading, &circumstances, template);
         Envelope { attributes, body: received.body, fingerprint }
@@ -96,10 +97,12 @@ struct Circumstances<'a> {
     trace: &'a dyn Display,
     hop: &'a dyn Display,
     fingerprint: u64,
+    /// Ends the message id: what tells a second message about one event from the first, which a bus may know already.
+    telling: &'a str,
 }
 
 fn lay_out(reading: &Reading, circumstances: &Circumstances<'_>, template: &Template) -> Attributes {
-    let Circumstances { origin, ce_source, recorded, sequence, trace, hop, fingerprint } = circumstances;
+    let Circumstances { origin, ce_source, recorded, sequence, trace, hop, fingerprint, telling } = circumstances;
     let (vendor, source_name) = (origin.vendor.as_str(), origin.source_name);
     let mut attributes = Attributes::with_capacity(640);
     let mut set = |attribute, value: &dyn Display| attributes.push(attribute, value);
@@ -128,7 +131,7 @@ fn lay_out(reading: &Reading, circumstances: &Circumstances<'_>, template: &Temp
     set(Attribute::Traceparent, trace);
     set_some(&mut set, Attribute::QuarantineReason, quarantine);
     set(Attribute::Route, &subject(&reading.kind, *origin, template));
-    set(Attribute::MessageId, &format_args!("{vendor}/{source_name}/{}/{fingerprint:016x}", reading.id));
+    set(Attribute::MessageId, &format_args!("{vendor}/{source_name}/{}/{fingerprint:016x}{telling}", reading.id));
     set(Attribute::Hop, hop);
     attributes
 }

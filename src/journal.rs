@@ -295,6 +295,11 @@ impl Journal {
         Reader::within(Arc::clone(&self.open.shared), from)
     }
 
+    /// With [`Keep::UntilAcknowledged`]: nothing is held up to this sequence.
+    pub fn low_water(&self) -> u64 {
+        self.open.shared.ledger().low_water()
+    }
+
     /// The highest durable sequence, to wait for news: a reader that gave `None` has more when it changes.
     pub fn durable(&self) -> watch::Receiver<u64> {
         self.open.shared.durable.subscribe()

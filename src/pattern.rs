@@ -1,6 +1,6 @@
 //! Subject patterns as in NATS: `*` stands for one token, a final `>` for one or more.
 
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 /// A parsed pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,13 @@ impl Pattern {
             }
         }
         subject.next().is_none()
+    }
+}
+
+/// As it is written.
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.tokens.join("."))
     }
 }
 

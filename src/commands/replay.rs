@@ -31,7 +31,7 @@ use crate::{
     config::{BusKind, Config},
     delivery::{
         dead_letters::Reason,
-        replayed::{Replayed, Writer},
+        replayed::{Replayed, Writer, give_to_owner_of},
     },
     observe::metrics::Metrics,
     pattern::Pattern,
@@ -78,6 +78,11 @@ pub struct Options {
     #[arg(long)]
     send: bool,
 
+    /// Give up dead letters that can never be sent: they count no more, and the gateway deletes them. Needs --id, --type,
+    /// --since or --until; look at them without it first, and keep what matters with --json --show
+    #[arg(long, conflicts_with_all = ["send", "again"])]
+    discard: bool,
+
     /// Also those that an earlier replay has sent
     #[arg(long)]
     again: bool,
@@ -92,7 +97,8 @@ pub struct Options {
 pub enum What {
     /// What the bus refused for good, in `<journal.directory>/dead-letters`
     DeadLetters,
-    /// Bodies that could not be read, on `webhooks.<vendor>.quarantine` of the bus
+    /// Bodies that could not be read, on `webhooks.<vendor>.quarantine` of the bus; signatures are not verified again, so
+    /// whoever may write there writes to every subject by way of a replay
     Quarantine,
     /// What the embedded bus holds, in `<journal.directory>`
     Journal,
@@ -111,6 +117,11 @@ pub fn run(options: &Options, config: &Config) -> Result<(), Failure> {
         ));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    if options.discard {
+        options.may_discard()?;
+        let memory = Memory::open(options.what, config)?;
+        return runtime.block_on(discard(options, config, memory));
+    }
     if !options.send {
         return runtime.block_on(list(options, config));
     }
@@ -137,6 +148,44 @@ async fn list(options: &Options, config: &Config) -> Result<(), Failure> {
         let fate = if letter.obstacle.is_some() { Fate::Stays } else { Fate::Waits };
         report.count(&letter, fate, true)?;
     }
+    report.missed = origin.missed(options.what);
+    report.total()?;
+    report.is_whole()
+}
+
+impl Options {
+    /// Nobody gives up everything by leaving out a word.
+    fn may_discard(&self) -> Result<(), Failure> {
+        let names_some = !self.ids.is_empty() || self.kind.is_some() || self.since.is_some() || self.until.is_some();
+        match (self.what, names_some) {
+            (What::DeadLetters, true) => Ok(()),
+            (What::DeadLetters, false) => {
+                Err(Failure::Usage("--discard needs at least one of --id, --type, --since and --until".into()))
+            }
+            (What::Quarantine | What::Journal, _) => {
+                Err(Failure::Usage("--discard is for dead-letters: nothing else waits to be sent".into()))
+            }
+        }
+    }
+}
+
+/// Remembers letters as if they had been sent.
+async fn discard(options: &Options, config: &Config, mut memory: Memory) -> Result<(), Failure> {
+    let mut origin = Origin::open(options.what, config).await?;
+    let mut report = Report::new(options, config, 0);
+    while let Some(found) = origin.next().await? {
+        let letter = Letter::new(found, options.what, config);
+        if !letter.is_meant(options) {
+            continue;
+        }
+        if memory.replayed.contains(letter.place) {
+            report.replayed += 1;
+            continue;
+        }
+        memory.note(&letter)?;
+        report.count(&letter, Fate::Discarded, true)?;
+    }
+    memory.flush()?;
     report.total()?;
     Ok(())
 }
@@ -171,6 +220,7 @@ async fn send(options: &Options, config: &Config, bus: Bus, memory: Memory) -> R
     let interrupt = Interrupt::new()?;
     let mut replay = Replay { options, sender: Sender::new(bus), memory, report, stop: None };
     let read = replay.send_all(&mut origin, config, interrupt).await;
+    replay.report.missed = origin.missed(options.what);
     replay.finish(read).await
 }
 
@@ -274,7 +324,7 @@ impl Replay<'_> {
             )));
         }
         match self.report.left() {
-            0 => Ok(()),
+            0 => self.report.is_whole(),
             left => Err(Failure::Failed(format!("{left} event(s) could not be sent"))),
         }
     }
@@ -306,6 +356,7 @@ impl Memory {
         if what == What::Quarantine && home.is_dir() && !directory.is_dir() {
             let made = DirBuilder::new().mode(0o700).create(&directory);
             made.map_err(|error| Failure::Failed(format!("{}: {error}", directory.display())))?;
+            give_to_owner_of(home, &directory);
         }
         let writer = directory.is_dir().then(|| Writer::open(&directory)).transpose();
         let writer = writer.map_err(|error| Failure::Failed(error.to_string()))?;

@@ -134,15 +134,34 @@ fn journal(options: &Options, config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The same JSON with the characters that move a terminal's cursor or turn its text around written as escapes.
-pub(super) fn harmless(line: &[u8]) -> String {
+/// The same JSON with the characters that move a terminal's cursor or turn its text around written as escapes. Raw
+/// control characters are none of JSON's, and stand in a literal that somebody else wrote, if anywhere.
+pub(crate) fn harmless(line: &[u8]) -> String {
     let mut text = String::with_capacity(line.len());
     for character in String::from_utf8_lossy(line).chars() {
         match character {
-            '\u{7f}'..='\u{9f}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+            '\0'..='\u{1f}'
+            | '\u{61c}'
+            | '\u{7f}'..='\u{9f}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}' => {
                 text.push_str(&format!("\\u{:04x}", u32::from(character)));
             }
             other => text.push(other),
+        }
+    }
+    text
+}
+
+/// The same JSON on one line, whatever stands in its literals.
+pub(super) fn one_line(line: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(line.len());
+    for byte in line {
+        match byte {
+            0..0x20 => text.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+            other => text.push(*other),
         }
     }
     text
@@ -160,7 +179,7 @@ fn print(message: &Message, json: Option<&[u8]>, out: &mut impl Write) -> io::Re
         return if io::stdout().is_terminal() {
             writeln!(out, "{}", harmless(&line))
         } else {
-            out.write_all(&line).and_then(|()| writeln!(out))
+            out.write_all(&one_line(&line)).and_then(|()| writeln!(out))
         };
     }
     let get = |attribute| message.get(attribute).escape_debug();
@@ -168,9 +187,32 @@ fn print(message: &Message, json: Option<&[u8]>, out: &mut impl Write) -> io::Re
         out,
         "{}  {}  id={} subject={} bytes={}",
         get(Attribute::RecordedTime),
-        message.route(),
+        message.route().escape_debug(),
         get(Attribute::Id),
         get(Attribute::Subject),
         message.body.len()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::Attributes;
+
+    #[test]
+    fn nothing_that_others_wrote_moves_a_cursor_or_ends_a_line() {
+        let line = b"{\"a\":\"1\n2\x1b[31m3\xd8\x9c4\xc2\x9b\"}";
+        assert_eq!(harmless(line), r#"{"a":"1\u000a2\u001b[31m3\u061c4\u009b"}"#);
+        assert_eq!(one_line(line), "{\"a\":\"1\\u000a2\\u001b[31m3\u{61c}4\u{9b}\"}".as_bytes());
+        let mut attributes = Attributes::default();
+        attributes.push(Attribute::Id, &"1");
+        attributes.push(Attribute::Route, &"a.\u{1b}[2J\nb");
+        let message = Message { attributes, body: Default::default() };
+        let mut out = Vec::new();
+        print(&message, None, &mut out).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "  a.\\u{1b}[2J\\nb  id=1 subject= bytes=0\n");
+        let mut out = Vec::new();
+        print(&message, Some(line), &mut out).unwrap();
+        assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 1);
+    }
 }

@@ -104,13 +104,16 @@ impl DeadLetters {
         }
         let records = held.saturating_sub(self.count());
         if records > 0 {
-            tracing::info!(records, "dead letters were replayed");
+            tracing::info!(records, "dead letters were replayed or discarded");
         }
     }
 
     fn forget(&self, news: &mut News) -> io::Result<()> {
         let more = news.follower.news()?;
         news.told.extend(more);
+        // The file tells all of its history to a gateway that starts: most of it is acknowledged and gone.
+        let low_water = self.journal.low_water();
+        news.told.retain(|range| low_water < range.last);
         while let Some(range) = news.told.first() {
             let mut reader = self.journal.reader(Start::After(range.first.saturating_sub(1)));
             while let Some(Entry { sequence, recorded, .. }) = reader.next()? {

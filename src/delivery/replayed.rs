@@ -10,9 +10,9 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{File, OpenOptions, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, lchown},
     path::{Path, PathBuf},
 };
 
@@ -144,6 +144,15 @@ pub enum OpenError {
     },
 }
 
+/// Gives what was made here to whom the directory around it belongs: an operator may be root, and the gateway has to be
+/// able to write what lies in its own directory. Only root may; for anybody else the two are the same or stay as they are.
+pub fn give_to_owner_of(directory: &Path, made: &Path) {
+    let Ok(owner) = fs::metadata(directory) else { return };
+    if let Err(error) = lchown(made, Some(owner.uid()), Some(owner.gid())) {
+        tracing::debug!(%error, file = %made.display(), "it keeps its owner");
+    }
+}
+
 /// The file, open for one writer.
 #[derive(Debug)]
 pub struct Writer {
@@ -164,6 +173,7 @@ impl Writer {
         let refused = |error| OpenError::File { file: path.clone(), error };
         // Readable for all: it holds numbers, and the gateway may run as another user than the operator.
         let file = OpenOptions::new().create(true).read(true).append(true).mode(0o644).open(&path).map_err(refused)?;
+        give_to_owner_of(directory, &path);
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(OpenError::Locked(path)),
@@ -236,8 +246,6 @@ fn joined(places: &[Place]) -> Vec<Range> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     fn place(sequence: u64, recorded: u64) -> Place {
@@ -283,6 +291,16 @@ mod tests {
             assert!(replayed.contains(place(5, 50)) && replayed.contains(place(9, 90)), "{torn}");
             assert_eq!(replayed.ranges.len(), 2, "{torn}");
         }
+    }
+
+    /// As root, who may give files away, and as anybody else, to whom both belong.
+    #[test]
+    fn the_file_belongs_to_whom_the_directory_belongs() {
+        let outer = tempfile::tempdir().unwrap();
+        let _only_as_root = std::os::unix::fs::chown(outer.path(), Some(4321), Some(4322));
+        drop(Writer::open(outer.path()).unwrap());
+        let owner = |path: &Path| fs::metadata(path).map(|data| (data.uid(), data.gid())).unwrap();
+        assert_eq!(owner(&outer.path().join(NAME)), owner(outer.path()));
     }
 
     #[test]

@@ -18,6 +18,8 @@ use crate::{
 pub(crate) enum Mode {
     /// Stores it, and answers after so long.
     Take(Duration),
+    /// Takes so long, and refuses all that were in flight together.
+    Alone(Duration),
     /// Refuses it at once.
     Refuse(PublishError),
     /// Keeps it until the test says what becomes of it.
@@ -42,6 +44,8 @@ struct Inner {
     calls: usize,
     flying: usize,
     most_flying: usize,
+    /// More than one was in flight since there was none.
+    crowded: bool,
 }
 
 impl Scripted {
@@ -54,6 +58,7 @@ impl Scripted {
             calls: 0,
             flying: 0,
             most_flying: 0,
+            crowded: false,
         })))
     }
 
@@ -118,6 +123,21 @@ impl Scripted {
                 let (tell, told) = oneshot::channel();
                 inner.held.push_back((id, tell));
                 Box::pin(async move { told.await.unwrap_or(Err(PublishError::Error)) })
+            }
+            Mode::Alone(delay) => {
+                inner.flying += 1;
+                inner.crowded = inner.flying > 1;
+                let bus = std::sync::Arc::clone(self);
+                Box::pin(async move {
+                    tokio::time::sleep(delay).await;
+                    let mut inner = bus.lock();
+                    inner.flying -= 1;
+                    if inner.crowded {
+                        return Err(PublishError::Refused);
+                    }
+                    inner.stored.push(id);
+                    Ok(Ack::Stored)
+                })
             }
             Mode::Take(delay) => {
                 inner.stored.push(id);

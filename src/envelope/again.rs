@@ -16,6 +16,10 @@ use crate::{
     vendor::{self, Kind, Quarantine, Vendor, catalogue},
 };
 
+/// Ends the message id of an event that leaves quarantine with the id that it had there: inside its duplicate window, a
+/// stream would take it for the message in quarantine, and drop it with an acknowledgement.
+const REREAD: &str = "/reread";
+
 /// Why an event in quarantine has to stay there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StaysOdd {
@@ -59,46 +63,49 @@ fn route_today(message: &Message, template: &Template) -> Option<String> {
     Some(subject(&kind, origin, template))
 }
 
-/// Reads the body of a message in quarantine as it would be read today.
+/// Reads the body of a message in quarantine as it would be read today. Whoever may write to the bus wrote what the message
+/// says of itself; so what leads to a subject, the tenant above all, is taken from the configuration.
 ///
 /// # Errors
 /// See [`StaysOdd`].
 pub fn reread(message: &Message, sources: &[Source], template: &Template) -> Result<Message, StaysOdd> {
     let vendor: Vendor = message.get(Attribute::Vendor).parse().map_err(|_| StaysOdd::UnknownSource)?;
-    let (source_name, signed) = signed_by(message, vendor, sources).ok_or(StaysOdd::UnknownSource)?;
-    let mut reading = vendor::read(vendor, source_name, &message.body);
+    let (source, signed) = signed_by(message, vendor, sources).ok_or(StaysOdd::UnknownSource)?;
+    let mut reading = vendor::read(vendor, &source.name, &message.body);
     if let Kind::Quarantined(reason) = reading.kind {
         return Err(StaysOdd::Unreadable(reason));
     }
     if reading.id_is_derived {
-        reading.id = vendor::derived_id(vendor, source_name, &signed);
+        reading.id = vendor::derived_id(vendor, &source.name, &signed);
     }
+    let telling = if reading.id == message.get(Attribute::Id) { REREAD } else { "" };
     let circumstances = Circumstances {
-        origin: Origin { vendor, source_name, tenant: message.attributes.get(Attribute::Tenant) },
-        ce_source: message.get(Attribute::Source),
+        origin: Origin { vendor, source_name: &source.name, tenant: source.tenant.as_deref() },
+        ce_source: &source.ce_source,
         recorded: &message.get(Attribute::RecordedTime),
         sequence: &message.get(Attribute::Sequence),
         trace: &message.get(Attribute::Traceparent),
         // The headers of a bus do not tell it apart from the start of the transmission.
         hop: &message.get(Attribute::Traceparent),
         fingerprint: fingerprint(&signed),
+        telling,
     };
     Ok(Message { attributes: lay_out(&reading, &circumstances, template), body: message.body.clone() })
 }
 
 /// The source whose event it is, and the bytes that it had signed: the id of every event in quarantine is derived from
 /// both. A source that was renamed since is known by its CloudEvents `source`, if that was configured.
-fn signed_by<'s>(message: &Message, vendor: Vendor, sources: &'s [Source]) -> Option<(&'s str, Vec<u8>)> {
+fn signed_by<'s>(message: &Message, vendor: Vendor, sources: &'s [Source]) -> Option<(&'s Source, Vec<u8>)> {
     let id = message.get(Attribute::Id);
     let compacted = || json::compact(&message.body).collect::<Vec<_>>().concat();
     let candidates = || sources.iter().filter(|source| source.vendor == vendor);
     for signed in [message.body.to_vec(), compacted()] {
         if let Some(source) = candidates().find(|source| vendor::derived_id(vendor, &source.name, &signed) == id) {
-            return Some((&source.name, signed));
+            return Some((source, signed));
         }
     }
     let named = candidates().find(|source| source.ce_source == message.get(Attribute::Source))?;
-    Some((&named.name, message.body.to_vec()))
+    Some((named, message.body.to_vec()))
 }
 
 #[cfg(test)]
@@ -154,6 +161,7 @@ mod tests {
         let body = br#"{"id":"evt_7","type":"file.processed","data":{"fileId":"f_1"}}"#;
         let mut renamed = Source::defaults("paper", Vendor::Audit1, "/b", Vec::new());
         renamed.ce_source = "urn:payroll".into();
+        renamed.tenant = Some("ours".into());
         let sources = [Source::defaults("other", Vendor::Audit1, "/a", Vec::new()), renamed];
         let id = vendor::derived_id(Vendor::Audit1, "paper", body);
         let odd = |id: &str, source: &str, body: &'static [u8]| {
@@ -162,6 +170,7 @@ mod tests {
                 (Attribute::Source, source),
                 (Attribute::Type, "com.audit1.quarantine"),
                 (Attribute::Vendor, "audit1"),
+                (Attribute::Tenant, "theirs"),
                 (Attribute::RecordedTime, "2026-01-02T03:04:05.000006Z"),
                 (Attribute::Sequence, "pod-1-00000000000000000007"),
                 (Attribute::Traceparent, "00-1-2-00"),
@@ -169,10 +178,12 @@ mod tests {
             ];
             message(&pairs, body)
         };
+        let template: Template = "webhooks.{tenant}.{type}".parse().unwrap();
         for (id, source) in [(id.as_str(), "urn:x"), ("sha256:of an older name", "urn:payroll")] {
-            let read = reread(&odd(id, source, body), &sources, &Template::default()).unwrap();
-            assert_eq!(read.route(), "webhooks.audit1.file.processed");
-            assert_eq!((read.get(Attribute::Id), read.get(Attribute::Source)), ("evt_7", source));
+            let read = reread(&odd(id, source, body), &sources, &template).unwrap();
+            assert_eq!(read.route(), "webhooks.ours.file.processed", "whose it is, the configuration says");
+            assert_eq!((read.get(Attribute::Id), read.get(Attribute::Source)), ("evt_7", "urn:payroll"));
+            assert_eq!(read.get(Attribute::Tenant), "ours");
             assert_eq!(read.get(Attribute::RecordedTime), "2026-01-02T03:04:05.000006Z");
             assert_eq!(read.get(Attribute::Sequence), "pod-1-00000000000000000007");
             assert_eq!(read.get(Attribute::DataContentType), "application/json");
@@ -197,7 +208,7 @@ mod tests {
         let pairs = [(Attribute::Id, id.as_str()), (Attribute::Vendor, "1099policy"), (Attribute::Source, "urn:x")];
         let read = reread(&message(&pairs, body), &sources, &Template::default()).unwrap();
         assert_eq!(read.get(Attribute::Id), id);
-        assert!(read.get(Attribute::MessageId).ends_with(&format!("/{:016x}", fingerprint(compact))));
+        assert!(read.get(Attribute::MessageId).ends_with(&format!("/{:016x}/reread", fingerprint(compact))));
         assert_eq!(read.body, &body[..]);
     }
 }

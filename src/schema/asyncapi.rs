@@ -55,7 +55,7 @@ fn info(scope: &Scope) -> Value {
         "version": env!("CARGO_PKG_VERSION"),
         "description": format!(
             "Signed webhooks of 1099Policy and Audit1 as CloudEvents 1.0. Delivery is at least once: a repeat has the \
-             same `source` and `id`. Events with one `partitionkey` keep their order. {whose}"
+             same `type`, `source` and `id`. Events with one `partitionkey` keep their order. {whose}"
         ),
         "license": { "name": "Apache-2.0" },
     })

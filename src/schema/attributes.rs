@@ -134,7 +134,8 @@ pub(super) fn schema(attribute: Attribute) -> Option<Value> {
         }
         Attribute::Hop => text("W3C Trace Context of this hop, for a consumer's own span."),
         Attribute::MessageId => text(
-            "`<vendor>/<source name>/<id>/<fingerprint of the body>`: what the stream recognises a repeated publication by.",
+            "`<vendor>/<source name>/<id>/<fingerprint of the body>`, with `/reread` behind it for an event that left \
+             quarantine with its id: what the stream recognises a repeated publication by.",
         ),
         Attribute::Route | Attribute::DeadLetterReason => return None,
     })

@@ -39,10 +39,10 @@ pub(super) fn headers(mode: Mode, quarantined: bool) -> Option<Value> {
         let (Some(name), Some(schema)) = (binding.header(attribute), schema(attribute)) else { continue };
         let schema = if binding == Binding::Nats && !is_plain(attribute) { encoded(&schema) } else { schema };
         match presence(attribute) {
-            Presence::Always => list.always(&name, schema),
-            Presence::Routed if !quarantined => list.always(&name, schema),
-            Presence::Quarantined if quarantined => list.always(&name, schema),
-            Presence::Sometimes => list.sometimes(&name, schema),
+            Presence::Always => list.always(name, schema),
+            Presence::Routed if !quarantined => list.always(name, schema),
+            Presence::Quarantined if quarantined => list.always(name, schema),
+            Presence::Sometimes => list.sometimes(name, schema),
             Presence::Routed | Presence::Quarantined => {}
         }
     }

@@ -129,7 +129,7 @@ impl Service {
         Instance(child)
     }
 
-    /// What it has remembered: source and id, in the order of handling.
+    /// What it has remembered: type, source and id, in the order of handling.
     fn handled(&self) -> Vec<String> {
         let text = fs::read_to_string(self.folder.path().join("handled.txt")).unwrap_or_default();
         // A line that is being written does not count.
@@ -209,7 +209,11 @@ fn post(gateway: &Gateway, numbers: std::ops::Range<usize>, odd: bool) -> Vec<Po
             (AUDIT, "//hookbus/audit1/payroll", "com.audit1.file.processed", id, body.to_string().into_bytes())
         };
         assert_eq!(gateway.post(path, &body).status, 200);
-        Posted { handled: format!("{source}\t{id}"), printed: format!("{kind} {id}"), key: format!("{kind}/{entity}") }
+        Posted {
+            handled: format!("{kind}\t{source}\t{id}"),
+            printed: format!("{kind} {id}"),
+            key: format!("{kind}/{entity}"),
+        }
     };
     numbers.map(one).collect()
 }

@@ -3,11 +3,12 @@
 use std::{
     collections::HashMap,
     fs,
+    process::Command,
     time::{Duration, Instant},
 };
 
 use crate::{
-    harness::{AUDIT, Gateway, POLICY, sample, tail, wait_until},
+    harness::{AUDIT, Gateway, HOOKBUS, POLICY, sample, tail, wait_until},
     kafka_broker::{Broker, FIXED_TOPICS, Record, USER, shared},
 };
 
@@ -206,6 +207,19 @@ fn a_topic_that_we_may_not_write_is_unauthorized() {
     assert_eq!(gateway.post(POLICY, &event("evt_acl", "pl_1")).status, 503);
     assert_eq!(gateway.metric(r#"bus_publish_total{result="unauthorized"}"#), 1.0);
     assert_eq!(gateway.post(AUDIT, br#"{"event":"brand.new","acl":1}"#).status, 200);
+
+    // Nor read: said at once, instead of waiting for events for ever.
+    let tail = |setup: &crate::harness::Setup| {
+        let words = ["60", HOOKBUS, "tail", "acl.>", "--from-start", "--count", "1"];
+        let output = Command::new("timeout").args(words).current_dir(setup.path()).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, text) = tail(&gateway.setup);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("this login may not read acl.>: see deploy/rights"), "{text}");
+    let (code, text) = tail(&broker.setup_with_login("subject = \"acl.{vendor}.{type}\"", "wrong"));
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("the brokers and this login do not agree"), "{text}");
 }
 
 /// The gauge, once the brokers have told their topics twice: here most of them are missing.

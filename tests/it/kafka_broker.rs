@@ -16,6 +16,7 @@ use rdkafka::{
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer as _},
     message::Headers as _,
+    producer::{BaseProducer, BaseRecord, Producer as _},
 };
 
 use crate::harness::{Setup, free_ports, wait_at_most};
@@ -250,6 +251,18 @@ impl Broker {
         }
         records.sort_by_key(|record| (record.partition, record.offset));
         records
+    }
+
+    /// Puts one record without headers into each partition, as somebody else's producer may.
+    pub fn produce_plain(&self, topic: &str, partitions: i32) {
+        let producer: BaseProducer = self.client().create().unwrap();
+        for partition in 0..partitions {
+            producer
+                .send(BaseRecord::<(), _>::to(topic).partition(partition).payload("plain"))
+                .map_err(|(error, _)| error)
+                .unwrap();
+        }
+        producer.flush(Duration::from_secs(60)).unwrap();
     }
 
     /// Whether a consumer group has committed every record of a topic.

@@ -6,9 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use async_nats::HeaderMap;
 use hookbus::{
     envelope::{Attributes, attributes::Attribute},
     journal::{Journal, Keep, Options, Record},
+    vendor::{Vendor, derived_id},
 };
 use serde_json::Value;
 
@@ -83,7 +85,8 @@ fn dead_letters_go_to_nats_once_the_limit_is_raised() {
     operator.create(Operator::settings());
     let gateway = with_spool(server.setup("", "")).start();
     let setup = &gateway.setup;
-    assert_says(setup, &[LETTERS], &["0 event(s)"]);
+    let place = setup.path().canonicalize().unwrap().join("hookbus-data/dead-letters").display().to_string();
+    assert_says(setup, &[LETTERS], &["0 event(s)", &format!("from {place}")]);
     let body = large("evt_large", 2_000_000);
     bury(&gateway, &body, 1.0);
 
@@ -139,6 +142,35 @@ fn a_gateway_that_starts_knows_what_was_replayed_without_it() {
     assert_eq!(gateway.metric("dead_letters"), 0.0, "after a crash, too");
 }
 
+/// What can never be sent is given up, by name, and counts no more; what was not named still does.
+#[test]
+fn dead_letters_can_be_discarded_by_name() {
+    let server = NatsServer::start();
+    let operator = server.operator();
+    operator.create(async_nats::jetstream::stream::Config { max_message_size: 10_000, ..Operator::settings() });
+    let gateway = with_spool(server.setup("", "")).start();
+    for (number, count) in [(1, 1.0), (2, 2.0)] {
+        bury(&gateway, &large(&format!("evt_{number}"), 20_000), count);
+    }
+    let setup = &gateway.setup;
+    for words in [
+        &[LETTERS, "--discard"][..],
+        &["quarantine", "--discard", "--id", "x"],
+        &["journal", "--discard", "--id", "x"],
+        &[LETTERS, "--discard", "--send", "--id", "x"],
+    ] {
+        assert_eq!(replay(setup, words).0, Some(64), "{words:?}");
+    }
+    assert_says(setup, &[LETTERS, "--id", "evt_none", "--discard"], &["0 event(s)"]);
+    assert_eq!(gateway.metric("dead_letters"), 2.0);
+    let text = assert_says(setup, &[LETTERS, "--id", "evt_1", "--discard"], &["id=evt_1", "  discarded", "1 event(s)"]);
+    assert!(!text.contains("evt_2") && !text.contains("--send"), "{text}");
+    gateway.wait_for_metric("dead_letters", 1.0);
+    let text = assert_says(setup, &[LETTERS], &["id=evt_2", "1 event(s)", "or discarded"]);
+    assert!(!text.contains("id=evt_1"), "{text}");
+    assert_eq!(operator.count(), 0);
+}
+
 /// No topic and no catch-all: routed anew once there is one. Then quarantine, and what `check --connect` says meanwhile.
 #[test]
 fn dead_letters_go_to_kafka_once_a_topic_exists() {
@@ -183,12 +215,15 @@ fn dead_letters_go_to_kafka_once_a_topic_exists() {
     let words = [
         "com.audit1.quarantine",
         "stays: still unreadable: not_json",
-        "    not \\u{1b}[31m json",
+        "    not \\u001b[31m json",
         "1 still unreadable",
     ];
     assert_says(setup, &["quarantine", "--show"], &words);
     assert_fails(setup, &["quarantine", "--send"], &["still unreadable", "1 event(s) could not be sent"]);
     assert_says(setup, &["quarantine", "--type", "1099policy.>"], &["0 event(s)"]);
+    // Somebody else's records, without a header, are the last ones of all partitions: the end is the end.
+    broker.produce_plain("webhooks.audit1.quarantine", 3);
+    assert_says(setup, &["quarantine", "--show"], &words);
 }
 
 /// A body that an older hookbus could not read, and one that nobody can.
@@ -229,6 +264,46 @@ fn what_is_readable_today_leaves_quarantine() {
     let words = ["1 of them it had already", "not remembered"];
     assert_says(&without, &[&before[..], &["--send"]].concat(), &words);
     assert_eq!(operator.count(), 3);
+}
+
+/// A form without an id of its own keeps the derived one, with which the stream has seen it moments ago, in quarantine.
+#[test]
+fn an_event_with_a_derived_id_leaves_quarantine_within_the_duplicate_window() {
+    let server = NatsServer::start();
+    let operator = server.operator();
+    operator.create(Operator::settings());
+    let setup = with_spool(server.setup("", ""));
+    let body = sample("samples/audit1/snake/file.failed.json");
+    let id = derived_id(Vendor::Audit1, "payroll", &body);
+    let message_id = format!("audit1/payroll/{id}/{:016x}", xxhash_rust::xxh3::xxh3_64(&body));
+    let mut headers = HeaderMap::new();
+    for (name, value) in [
+        ("Nats-Msg-Id", message_id.as_str()),
+        ("ce-id", id.as_str()),
+        ("ce-source", "//hookbus/audit1/payroll"),
+        ("ce-type", "com.audit1.quarantine"),
+        ("ce-datacontenttype", "application/octet-stream"),
+        ("ce-vendor", "audit1"),
+        ("ce-tenant", "somebody-elses"),
+        ("ce-recordedtime", "2026-01-02T03:04:05.000006Z"),
+        ("ce-sequence", "old-1-00000000000000000001"),
+        ("ce-quarantinereason", "type_missing"),
+    ] {
+        headers.insert(name, value);
+    }
+    let publish = operator.context.publish_with_headers("webhooks.audit1.quarantine", headers, body.clone().into());
+    operator.runtime.block_on(async { publish.await.unwrap().await.unwrap() });
+
+    let text = assert_says(&setup, &["quarantine", "--send"], &["1 event(s)", "sent to NATS stream"]);
+    assert!(!text.contains("it had already"), "{text}");
+    let stored = operator.read();
+    assert_eq!(stored.len(), 2, "{text}");
+    assert_eq!((stored[1].subject.as_str(), stored[1].header("ce-id")), ("webhooks.audit1.file.failed", id.as_str()));
+    assert_eq!(stored[1].header("Nats-Msg-Id"), format!("{message_id}/reread"));
+    assert!(stored[1].headers.iter().all(|(_, value)| value != "somebody-elses"), "{:?}", stored[1].headers);
+    assert!(holds(&stored[1].payload, &body));
+    let text = assert_says(&setup, &["quarantine", "--send"], &["1 of them it had already"]);
+    assert_eq!(operator.count(), 2, "{text}");
 }
 
 /// From the embedded bus to NATS: what `tail` prints of both is the same, to the byte and in the same order.
@@ -377,9 +452,11 @@ fn wrong_words_are_64_and_a_bus_that_is_away_is_1() {
         assert_eq!(code, Some(64), "{arguments:?}: {text}");
         assert!(!text.is_empty());
     }
-    // There is nothing yet, not even a directory.
-    assert_says(&setup, &[LETTERS], &["0 event(s)"]);
-    assert_says(&setup, &["journal"], &["0 event(s)"]);
+    // No gateway was here: a wrong working directory must not look like a clean one.
+    let here = setup.path().canonicalize().unwrap();
+    let data = here.join("hookbus-data").display().to_string();
+    assert_fails(&setup, &[LETTERS], &[&format!("{data}/dead-letters: there is no such directory")]);
+    assert_fails(&setup, &["journal"], &[&format!("{data}: there is no such directory")]);
     assert_fails(&setup, &["quarantine"], &["stream WEBHOOKS"]);
     fill_journal(&setup, 3);
     assert_fails(&setup, &["journal", "--send"], &["bus.nats"]);

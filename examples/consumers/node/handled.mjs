@@ -1,8 +1,11 @@
 // Remembers which events were handled, so that a repeat does no harm.
 //
-// Delivery is at least once, and (source, id) is what a repeat has in common with the first copy. Here it is a file; in
-// your service make it a table, written in the same transaction as the effect: then even a crash in between repeats nothing.
+// Delivery is at least once, and (type, source, id) is what a repeat has in common with the first copy: an event that
+// leaves quarantine keeps its id and gets its type. Here it is a file; in your service make it a table, written in the
+// same transaction as the effect: then even a crash in between repeats nothing.
 import { appendFileSync, existsSync, readFileSync } from "node:fs";
+
+const keyOf = (event) => `${event.type}\t${event.source}\t${event.id}`;
 
 export class Handled {
   #path;
@@ -14,11 +17,11 @@ export class Handled {
   }
 
   has(event) {
-    return this.#keys.has(`${event.source}\t${event.id}`);
+    return this.#keys.has(keyOf(event));
   }
 
   add(event) {
-    const key = `${event.source}\t${event.id}`;
+    const key = keyOf(event);
     this.#keys.add(key);
     appendFileSync(this.#path, `${key}\n`);
   }

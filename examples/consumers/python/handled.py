@@ -1,7 +1,8 @@
 """Remembers which events were handled, so that a repeat does no harm.
 
-Delivery is at least once, and (source, id) is what a repeat has in common with the first copy. Here it is a file; in
-your service make it a table, written in the same transaction as the effect: then even a crash in between repeats nothing.
+Delivery is at least once, and (type, source, id) is what a repeat has in common with the first copy: an event that
+leaves quarantine keeps its id and gets its type. Here it is a file; in your service make it a table, written in the
+same transaction as the effect: then even a crash in between repeats nothing.
 """
 
 
@@ -21,4 +22,4 @@ class Handled:
 
     @staticmethod
     def _key(event):
-        return f"{event.get_source()}\t{event.get_id()}"
+        return f"{event.get_type()}\t{event.get_source()}\t{event.get_id()}"

@@ -42,15 +42,15 @@ impl Event {
     }
 
     fn key(&self) -> String {
-        format!("{}\t{}", self.source, self.id)
+        format!("{}\t{}\t{}", self.kind, self.source, self.id)
     }
 }
 
 /// Remembers which events were handled, so that a repeat does no harm.
 ///
-/// Delivery is at least once, and (source, id) is what a repeat has in common with the first copy. Here it is a file; in
-/// your service make it a table, written in the same transaction as the effect: then even a crash in between repeats
-/// nothing.
+/// Delivery is at least once, and (type, source, id) is what a repeat has in common with the first copy: an event that
+/// leaves quarantine keeps its id and gets its type. Here it is a file; in your service make it a table, written in the
+/// same transaction as the effect: then even a crash in between repeats nothing.
 pub(crate) struct Handled {
     file: File,
     keys: HashSet<String>,

@@ -14,6 +14,7 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer as _},
     error::{KafkaError, RDKafkaErrorCode},
     message::{BorrowedMessage, Headers as _},
+    types::RDKafkaRespErr,
 };
 
 use super::{OpenError, settings, topics};
@@ -30,10 +31,32 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long brokers may be silent while records are known to be there.
 const SILENCE: Duration = Duration::from_secs(15);
 
+/// One try to get it: between two of them, what the brokers said of the login is looked at.
+const ANSWER_SLICE: Duration = Duration::from_secs(2);
+
+/// Why nothing can be read, for good.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The password file or the client's settings.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A topic, or all of them.
+    #[error("this login may not read {0}: see deploy/rights")]
+    Forbidden(String),
+    /// Who we are, or who they are.
+    #[error("the brokers and this login do not agree: {0}")]
+    Login(KafkaError),
+    /// Anything else that the client says.
+    #[error(transparent)]
+    Client(#[from] KafkaError),
+}
+
 /// Reads every partition of every topic that matches.
 pub struct Reader {
     consumer: BaseConsumer,
     wanted: BTreeSet<String>,
+    /// What was asked for, for messages.
+    pattern: String,
     assigned: BTreeSet<(String, i32)>,
     look_due: Instant,
     /// Partitions that are not read to the end that they had at the start, with that end; `None` goes on for ever.
@@ -46,13 +69,18 @@ impl Reader {
     /// Finds the topics that `pattern` matches. `from_start`: begin with the oldest event, else with the next one.
     ///
     /// # Errors
-    /// The settings are refused, or no broker answers in ten seconds.
-    pub fn open(config: &Config, pattern: &Pattern, from_start: bool) -> Result<Self, OpenError> {
+    /// The settings or the login are refused, the topics may not be seen, or no broker answers in ten seconds.
+    pub fn open(config: &Config, pattern: &Pattern, from_start: bool) -> Result<Self, ReadError> {
         let consumer: BaseConsumer = settings::reader(&config.bus.kafka)?.create()?;
         let wanted = topics::expected(config).into_iter().filter(|topic| pattern.matches(topic)).collect();
         let (assigned, now) = (BTreeSet::new(), Instant::now());
-        let mut reader = Reader { consumer, wanted, assigned, look_due: now + LOOK_EVERY, ends: None, silent: None };
+        let (pattern, look_due) = (pattern.to_string(), now + LOOK_EVERY);
+        let mut reader = Reader { consumer, wanted, pattern, assigned, look_due, ends: None, silent: None };
+        reader.wait_for_answer()?;
         reader.assign(if from_start { Offset::Beginning } else { Offset::End })?;
+        if reader.assigned.is_empty() {
+            reader.ask_for_one()?;
+        }
         Ok(reader)
     }
 
@@ -61,7 +89,7 @@ impl Reader {
     ///
     /// # Errors
     /// As for [`Reader::open`].
-    pub fn until_now(config: &Config, pattern: &Pattern) -> Result<(Self, u64), OpenError> {
+    pub fn until_now(config: &Config, pattern: &Pattern) -> Result<(Self, u64), ReadError> {
         let mut reader = Reader::open(config, pattern, true)?;
         let (mut ends, mut records) = (BTreeMap::new(), 0);
         for (topic, partition) in &reader.assigned {
@@ -99,7 +127,7 @@ impl Reader {
     ///
     /// # Errors
     /// What the brokers refuse for good; that none can be reached is waited out, unless records are known to be there.
-    pub fn next(&mut self, wait: Duration) -> Result<Option<Message>, KafkaError> {
+    pub fn next(&mut self, wait: Duration) -> Result<Option<Message>, ReadError> {
         if self.ends.is_none() && self.look_due <= Instant::now() {
             self.look_due = Instant::now() + LOOK_EVERY;
             // A topic made after the start is read whole. While no broker answers, the next look will do.
@@ -112,11 +140,8 @@ impl Reader {
             Some(Ok(record)) => {
                 Some((record.topic().to_owned(), record.partition(), record.offset(), message(&record)))
             }
-            Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
-                return Err(KafkaError::MessageConsumptionFatal(code));
-            }
             Some(Err(error)) => {
-                tracing::debug!(%error, "reading");
+                self.bear(error)?;
                 None
             }
             None => None,
@@ -124,13 +149,60 @@ impl Reader {
         match record {
             Some((topic, partition, offset, message)) => {
                 self.silent = None;
-                Ok(message.filter(|_| self.within(&topic, partition, offset)))
+                // Also of a record that is none of ours: it may be the last one.
+                let inside = self.within(&topic, partition, offset);
+                Ok(message.filter(|_| inside))
             }
             None if SILENCE <= self.silent.get_or_insert_with(Instant::now).elapsed() && self.is_owed() => {
-                Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut))
+                Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut).into())
             }
             None => Ok(None),
         }
+    }
+
+    /// Returns what no waiting mends.
+    fn bear(&self, error: KafkaError) -> Result<(), ReadError> {
+        use RDKafkaErrorCode::{Authentication, SaslAuthenticationFailed, TopicAuthorizationFailed};
+        match (&error, error.rdkafka_error_code()) {
+            (KafkaError::MessageConsumptionFatal(_), _) => Err(error.into()),
+            // Not what is said of the group: its name is asked for, and it is never joined.
+            (_, Some(TopicAuthorizationFailed)) => Err(ReadError::Forbidden(self.pattern.clone())),
+            (_, Some(Authentication | SaslAuthenticationFailed)) => Err(ReadError::Login(error)),
+            _ => {
+                tracing::debug!(%error, "reading");
+                Ok(())
+            }
+        }
+    }
+
+    /// Until a broker answers. The answer to a question is only that it took too long: why is told beside it.
+    fn wait_for_answer(&self) -> Result<(), ReadError> {
+        let until = Instant::now() + ANSWER_LIMIT;
+        loop {
+            let Err(late) = self.consumer.fetch_metadata(None, ANSWER_SLICE) else { return Ok(()) };
+            while let Some(told) = self.consumer.poll(Duration::ZERO) {
+                let Err(error) = told else { continue };
+                // A broker that is just coming up breaks off handshakes, too; but none has answered yet.
+                if error.rdkafka_error_code() == Some(RDKafkaErrorCode::SSL) {
+                    return Err(ReadError::Login(error));
+                }
+                self.bear(error)?;
+            }
+            if until <= Instant::now() {
+                return Err(late.into());
+            }
+        }
+    }
+
+    /// A list of all topics leaves out what may not be seen; who asks for one by its name is told.
+    fn ask_for_one(&self) -> Result<(), ReadError> {
+        let Some(topic) = self.wanted.first() else { return Ok(()) };
+        let metadata = self.consumer.fetch_metadata(Some(topic), ANSWER_LIMIT)?;
+        let forbidden = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+        if metadata.topics().iter().any(|topic| topic.error() == Some(forbidden)) {
+            return Err(ReadError::Forbidden(self.pattern.clone()));
+        }
+        Ok(())
     }
 
     fn assign(&mut self, offset: Offset) -> Result<(), KafkaError> {

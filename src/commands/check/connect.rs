@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use crate::{
     bus::{self, kafka::inspection, nats},
     cli::Failure,
+    commands::tail::harmless,
     config::{
         BusKind, Config,
         units::{show_duration, show_size},
@@ -27,7 +28,7 @@ const ASK: Duration = Duration::from_secs(3);
 /// Most names in one line.
 const NAMES: usize = 5;
 
-/// What is said of a broker.
+/// What is said of a broker. Names and errors are the broker's own words: no line may obey them.
 #[derive(Debug, Default)]
 struct Report {
     facts: Vec<String>,
@@ -48,7 +49,7 @@ pub(super) fn run(config: &Config, out: &mut impl Write) -> Result<(), Failure> 
     };
     let Report { facts, warnings, obstacles } = report;
     for (kind, lines) in [("  ", facts), ("warning: ", warnings), ("problem: ", obstacles.clone())] {
-        lines.iter().try_for_each(|line| writeln!(out, "{kind}{line}"))?;
+        lines.iter().try_for_each(|line| writeln!(out, "{kind}{}", harmless(line.as_bytes())))?;
     }
     match obstacles.len() {
         0 => Ok(()),

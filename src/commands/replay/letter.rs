@@ -14,7 +14,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{Options, What, origin::Found};
 use crate::{
     bus::{Ack, PublishError},
-    commands::tail::harmless,
+    commands::tail::{harmless, one_line},
     config::{Config, UnknownTypes},
     delivery::replayed::Place,
     envelope::{
@@ -53,6 +53,8 @@ pub(super) enum Fate {
     Failed(PublishError),
     /// It cannot be sent.
     Stays,
+    /// The operator has given it up.
+    Discarded,
 }
 
 impl Letter {
@@ -120,8 +122,9 @@ impl Letter {
         )?;
         match fate {
             Fate::Stays => writeln!(out, "  stays: {}", self.obstacle.as_deref().unwrap_or_default())?,
-            Fate::Failed(error) => writeln!(out, "  not sent to {}: {error}", self.message.route())?,
-            Fate::Waits | Fate::Sent(_) => writeln!(out, "  -> {}", self.message.route())?,
+            Fate::Failed(error) => writeln!(out, "  not sent to {}: {error}", self.message.route().escape_debug())?,
+            Fate::Discarded => writeln!(out, "  discarded")?,
+            Fate::Waits | Fate::Sent(_) => writeln!(out, "  -> {}", self.message.route().escape_debug())?,
         }
         if options.show {
             writeln!(out, "    {}", payload(&self.message.body))?;
@@ -138,6 +141,7 @@ impl Letter {
             Fate::Sent(Ack::Duplicate) => ("duplicate", None),
             Fate::Failed(error) => ("failed", Some(error.to_string())),
             Fate::Stays => ("stays", self.obstacle.clone()),
+            Fate::Discarded => ("discarded", None),
         };
         let mut line = format!(
             "{{\"time\":\"{:.6}\",\"type\":{},\"id\":{},\"subject\":{},\"reason\":{},\"bytes\":{},\"to\":{},\"state\":\"{state}\"",
@@ -162,7 +166,7 @@ impl Letter {
         if io::stdout().is_terminal() {
             writeln!(out, "{}", harmless(&line))
         } else {
-            out.write_all(&line).and_then(|()| writeln!(out))
+            out.write_all(&one_line(&line)).and_then(|()| writeln!(out))
         }
     }
 }
@@ -185,11 +189,7 @@ fn payload(body: &[u8]) -> String {
         Ok(_) => json::compact(body).collect::<Vec<_>>().concat(),
         Err(_) => body.to_vec(),
     };
-    let mut text = String::with_capacity(bytes.len());
-    for character in harmless(&bytes).chars() {
-        if character.is_control() { text.extend(character.escape_default()) } else { text.push(character) }
-    }
-    text
+    harmless(&bytes)
 }
 
 #[cfg(test)]
@@ -275,6 +275,6 @@ mod tests {
         let letter = letter(None);
         let text = printed(&letter, Fate::Stays, "--show");
         assert!(text.starts_with("2023-11-14T22:13:20.000007Z") && text.contains("stays: another version"), "{text}");
-        assert!(text.ends_with("    \\u{1b}[31m\n"), "{text}");
+        assert!(text.ends_with("    \\u001b[31m\n"), "{text}");
     }
 }

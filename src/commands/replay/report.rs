@@ -3,16 +3,21 @@
 //! In: letters and what became of them. Out: text on standard output; the bar, and with `--json` the total, on standard
 //! error.
 
-use std::io::{self, BufWriter, Write};
+use std::{
+    io::{self, BufWriter, Write},
+    path::PathBuf,
+};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{
     Options, What,
     letter::{Fate, Letter},
+    origin::directory,
 };
 use crate::{
     bus::Ack,
+    cli::Failure,
     config::{BusKind, Config},
 };
 
@@ -20,15 +25,19 @@ use crate::{
 pub(super) struct Report<'a> {
     options: &'a Options,
     target: String,
+    /// The directory they lie in; `None` on a broker.
+    origin: Option<PathBuf>,
     out: BufWriter<io::Stdout>,
     bar: ProgressBar,
-    /// Sent, or to be sent.
+    /// Sent, to be sent, or discarded: what the call is for.
     good: u64,
     bytes: u64,
     /// Of those sent, that the bus had already.
     duplicates: u64,
     failed: u64,
     stay: u64,
+    /// Dropped by retention before they could be read.
+    pub(super) missed: u64,
     /// Left out because an earlier replay has sent them.
     pub(super) replayed: u64,
     /// There is a file that the next replay will read.
@@ -43,14 +52,31 @@ impl<'a> Report<'a> {
             BusKind::Kafka => format!("kafka at {}", config.bus.kafka.brokers.join(", ")),
             BusKind::Journal => format!("the journal in {}", config.journal.directory.display()),
         };
+        let in_directory = options.what != What::Quarantine || config.bus.kind == BusKind::Journal;
+        let origin = in_directory.then(|| directory(options.what, config));
         // It is drawn on a terminal only.
         let bar = if length == 0 { ProgressBar::hidden() } else { ProgressBar::new(length) };
         if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} read, {msg}, {eta} left") {
             bar.set_style(style);
         }
         let out = BufWriter::new(io::stdout());
-        let (good, bytes, duplicates, failed, stay, replayed) = (0, 0, 0, 0, 0, 0);
-        Report { options, target, out, bar, good, bytes, duplicates, failed, stay, replayed, remembered: true }
+        let (good, bytes, duplicates, failed, stay, missed, replayed) = (0, 0, 0, 0, 0, 0, 0);
+        let remembered = true;
+        Report {
+            options,
+            target,
+            origin,
+            out,
+            bar,
+            good,
+            bytes,
+            duplicates,
+            failed,
+            stay,
+            missed,
+            replayed,
+            remembered,
+        }
     }
 
     /// One more record was looked at.
@@ -61,7 +87,7 @@ impl<'a> Report<'a> {
     /// Counts a letter, and prints its line if that is wanted.
     pub(super) fn count(&mut self, letter: &Letter, fate: Fate, print: bool) -> io::Result<()> {
         match fate {
-            Fate::Waits | Fate::Sent(Ack::Stored) => self.good += 1,
+            Fate::Waits | Fate::Sent(Ack::Stored) | Fate::Discarded => self.good += 1,
             Fate::Sent(Ack::Duplicate) => {
                 self.good += 1;
                 self.duplicates += 1;
@@ -69,7 +95,7 @@ impl<'a> Report<'a> {
             Fate::Failed(_) => self.failed += 1,
             Fate::Stays => self.stay += 1,
         }
-        if matches!(fate, Fate::Waits | Fate::Sent(_)) {
+        if matches!(fate, Fate::Waits | Fate::Sent(_) | Fate::Discarded) {
             self.bytes += u64::try_from(letter.message.body.len()).unwrap_or(u64::MAX);
         }
         if self.options.send {
@@ -93,14 +119,27 @@ impl<'a> Report<'a> {
         self.failed + self.stay
     }
 
+    /// What nobody has seen is a failure, whatever became of the rest.
+    pub(super) fn is_whole(&self) -> Result<(), Failure> {
+        match self.missed {
+            0 => Ok(()),
+            missed => {
+                Err(Failure::Failed(format!("{missed} event(s) were dropped by retention before they were read")))
+            }
+        }
+    }
+
     /// The last line.
     pub(super) fn total(&mut self) -> io::Result<()> {
         self.bar.finish_and_clear();
         let Report { good, bytes, target, .. } = &*self;
-        let mut text = match self.options.send {
-            true => format!("{good} event(s), {bytes} bytes, sent to {target}"),
-            false => format!("{good} event(s), {bytes} bytes, to send to {target}"),
+        let origin = self.origin.as_ref().map(|origin| format!(" from {}", origin.display())).unwrap_or_default();
+        let end = match (self.options.discard, self.options.send) {
+            (true, _) => "discarded: no bus gets them".to_owned(),
+            (false, true) => format!("sent to {target}"),
+            (false, false) => format!("to send to {target}"),
         };
+        let mut text = format!("{good} event(s), {bytes} bytes{origin}, {end}");
         let mut add = |count: u64, what: &str| {
             if count > 0 {
                 text.push_str(&format!("; {count} {what}"));
@@ -109,11 +148,12 @@ impl<'a> Report<'a> {
         add(self.duplicates, "of them it had already");
         add(self.failed, "not sent");
         add(self.stay, if self.options.what == What::Quarantine { "still unreadable" } else { "unreadable" });
-        add(self.replayed, "sent by an earlier replay (--again sends them again)");
+        add(self.missed, "dropped by retention before they were read");
+        add(self.replayed, "sent by an earlier replay, or discarded (--again sends them again)");
         if !self.remembered && *good > 0 {
             text.push_str("; not remembered, since there is no journal.directory: a second run sends them again");
         }
-        if !self.options.send && *good > 0 {
+        if !self.options.send && !self.options.discard && *good > 0 {
             text.push_str(". Nothing was sent: --send sends");
         }
         if self.options.json {

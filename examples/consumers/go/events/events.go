@@ -33,8 +33,9 @@ func Read(ctx context.Context, headers map[string]string, body []byte) (*event.E
 
 // Handled remembers which events were handled, so that a repeat does no harm.
 //
-// Delivery is at least once, and (source, id) is what a repeat has in common with the first copy. Here it is a file; in
-// your service make it a table, written in the same transaction as the effect: then even a crash in between repeats nothing.
+// Delivery is at least once, and (type, source, id) is what a repeat has in common with the first copy: an event that
+// leaves quarantine keeps its id and gets its type. Here it is a file; in your service make it a table, written in the
+// same transaction as the effect: then even a crash in between repeats nothing.
 type Handled struct {
 	file *os.File
 	keys map[string]bool
@@ -56,7 +57,7 @@ func Open(path string) (*Handled, error) {
 
 // Once handles an event unless it was handled before.
 func (h *Handled) Once(e *event.Event, handle func(*event.Event) error) error {
-	key := e.Source() + "\t" + e.ID()
+	key := e.Type() + "\t" + e.Source() + "\t" + e.ID()
 	if h.keys[key] {
 		return nil
 	}
