@@ -7,8 +7,8 @@ say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 
 scripts/packages.sh
 say "Building hookbus (release; the first time takes a few minutes)"
-cargo build --release --locked
-hookbus=$PWD/target/release/hookbus
+cargo build --locked
+hookbus=$PWD/target/debug/hookbus
 
 demo=$(mktemp -d)
 gateway=
