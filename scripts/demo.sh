@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 
 scripts/packages.sh
-say "Building hookbus (release; the first time takes a few minutes)"
+say "Building hookbus (the first time takes a few minutes)"
 cargo build --locked
 hookbus=$PWD/target/debug/hookbus
 
