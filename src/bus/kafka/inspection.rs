@@ -12,7 +12,7 @@ use rdkafka::{
     admin::AdminClient, client::DefaultClientContext, config::ClientConfig, error::RDKafkaErrorCode, metadata::Metadata,
 };
 
-use super::{OpenError, durability, settings, topics};
+use super::{OpenError, durability, provision, settings, topics};
 use crate::{config::Config, observe::metrics::DurabilityClass};
 
 /// What librdkafka takes without a word in `[bus.kafka.properties]`, bytes.
@@ -56,7 +56,7 @@ pub fn inspect(config: &Config, until: Instant) -> Result<Inspection, OpenError>
     let expected = topics::expected(config);
     let missing: BTreeSet<String> = expected.iter().filter(|topic| !listed.contains(topic.as_str())).cloned().collect();
     let (worth, mut warnings, max_message) = worth(&administrator, &metadata, &expected);
-    let own = config.bus.kafka.properties.get("message.max.bytes").and_then(|value| value.parse().ok());
+    let own = config.bus.kafka.properties.get(provision::LARGEST).and_then(|value| value.parse().ok());
     let mut limits = vec![("bus.kafka.properties \"message.max.bytes\"", own.unwrap_or(CLIENT_LIMIT))];
     limits.extend(max_message.map(|limit| ("the topics' max.message.bytes", limit)));
     if metadata.brokers().len() == 1 {

@@ -19,6 +19,9 @@ const LIST_LIMIT: Duration = Duration::from_secs(10);
 /// Longest wait for the making of all topics.
 const MAKE_LIMIT: Duration = Duration::from_secs(60);
 
+/// The client's limit of one message, which an operator may set.
+pub const LARGEST: &str = "message.max.bytes";
+
 /// What is there and what is not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
@@ -46,12 +49,15 @@ pub fn plan(config: &Config) -> Result<Plan, OpenError> {
 pub fn make(config: &Config, missing: &BTreeSet<String>) -> Result<Vec<(String, RDKafkaErrorCode)>, OpenError> {
     let KafkaProvision { partitions, replication, min_insync, retention } = &config.bus.kafka.provision;
     let (min_insync, retention) = (min_insync.to_string(), retention.as_millis().to_string());
+    let largest = config.bus.kafka.properties.get(LARGEST);
     let topics: Vec<_> = missing
         .iter()
         .map(|topic| {
-            NewTopic::new(topic, *partitions, TopicReplication::Fixed(*replication))
+            let topic = NewTopic::new(topic, *partitions, TopicReplication::Fixed(*replication))
                 .set("min.insync.replicas", &min_insync)
-                .set("retention.ms", &retention)
+                .set("retention.ms", &retention);
+            // What the client may send, a topic must take.
+            largest.into_iter().fold(topic, |topic, bytes| topic.set("max.message.bytes", bytes))
         })
         .collect();
     let options = AdminOptions::new().request_timeout(Some(MAKE_LIMIT)).operation_timeout(Some(MAKE_LIMIT));

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use super::Options;
 use crate::{
-    bus::kafka::provision::{make, plan},
+    bus::kafka::provision::{LARGEST, make, plan},
     cli::Failure,
     config::{Config, units},
 };
@@ -13,10 +13,12 @@ pub(super) fn run(options: &Options, config: &Config, out: &mut impl Write) -> R
     let failed = |error: crate::bus::kafka::OpenError| Failure::Failed(error.to_string());
     let plan = plan(config).map_err(failed)?;
     let wanted = &config.bus.kafka.provision;
+    let largest = config.bus.kafka.properties.get(LARGEST).map(|bytes| format!(", max.message.bytes {bytes}"));
+    let largest = largest.unwrap_or_default();
     for topic in &plan.missing {
         writeln!(
             out,
-            "{topic}: {} partitions, replication {}, min.insync.replicas {}, retention {}",
+            "{topic}: {} partitions, replication {}, min.insync.replicas {}, retention {}{largest}",
             wanted.partitions,
             wanted.replication,
             wanted.min_insync,
