@@ -59,7 +59,7 @@ tools: ## fetch the tools that tests use into target/tools
 	@scripts/tools.sh
 
 ci: lint test ## what CI runs
-	cargo bench --locked --profile dev -- --test
+	cargo bench --locked --profile dev --bench rooms --bench gateway -- --test
 
 clean: ## remove everything that was built or fetched
 	cargo clean
