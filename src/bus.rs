@@ -6,7 +6,7 @@ pub mod nats;
 use std::{future::Future, pin::Pin};
 
 use crate::{
-    config::{Config, Encoding},
+    config::{Config, Encoding, units::show_size},
     envelope::{Attributes, Message},
     journal::{AppendError, Journal, Record},
 };
@@ -15,7 +15,7 @@ use crate::{
 const ENVELOPE: u64 = 4 << 10;
 
 /// Bytes of the message of the largest body: one that is not JSON becomes base64 in a structured message.
-pub fn largest_message(config: &Config) -> u64 {
+fn largest_message(config: &Config) -> u64 {
     let body = config.sources.iter().map(|source| source.max_body).max().unwrap_or(config.listener.max_body);
     let body = u64::try_from(body).unwrap_or(u64::MAX);
     match config.bus.encoding {
@@ -24,9 +24,18 @@ pub fn largest_message(config: &Config) -> u64 {
     }
 }
 
-/// What happens to an event that is larger than the bus takes.
-pub fn fate_of_too_large(config: &Config) -> &'static str {
-    if config.journal.spool { "go to the dead letters" } else { "are answered 503 until their sender gives up" }
+/// What to say of a limit of the bus, bytes, that is below the largest message; `whose`: its name.
+pub fn too_low(whose: &str, limit: u64, config: &Config) -> Option<String> {
+    let largest = largest_message(config);
+    let fate =
+        if config.journal.spool { "go to the dead letters" } else { "are answered 503 until their sender gives up" };
+    (limit < largest).then(|| {
+        format!(
+            "{whose}, {}, is below {}, the largest message that max_body allows: larger events {fate}",
+            show_size(limit),
+            show_size(largest)
+        )
+    })
 }
 
 /// The configured bus.

@@ -161,6 +161,13 @@ pub struct Bus {
     pub nats: Nats,
 }
 
+impl Bus {
+    /// The template, which also says whether unknown types have subjects of their own.
+    pub fn template(&self) -> Template {
+        self.subject.clone().routing_unknown(self.unknown_types == UnknownTypes::Route)
+    }
+}
+
 /// `bus.unknown_types`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnknownTypes {

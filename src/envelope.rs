@@ -10,7 +10,7 @@ pub mod route;
 mod stamp;
 pub mod traceparent;
 
-use std::fmt::{Display, Write as _};
+use std::fmt::Display;
 
 use self::{
     attributes::Attribute,
@@ -147,18 +147,12 @@ fn set_some<T: Display>(set: &mut impl FnMut(Attribute, &dyn Display), attribute
 fn subject(kind: &Kind, origin: Origin<'_>, template: &Template) -> String {
     let Origin { vendor, source_name: source, tenant } = origin;
     let vendor = vendor.as_str();
-    let mut fixed = String::with_capacity(40);
-    let last = match kind {
-        Kind::Documented(entry) => {
-            return template.render(Fields { vendor, source, tenant, event_type: entry.event });
-        }
+    match kind {
+        Kind::Documented(entry) => template.render(Fields { vendor, source, tenant, event_type: entry.event }),
         Kind::Unlisted(event_type) if template.routes_unknown() => {
-            return template.render(Fields { vendor, source, tenant, event_type });
+            template.render(Fields { vendor, source, tenant, event_type })
         }
-        Kind::Unlisted(_) => "unknown",
-        Kind::Quarantined(_) => "quarantine",
-    };
-    // Writing to a String cannot fail.
-    let _infallible = write!(fixed, "webhooks.{vendor}.{last}");
-    fixed
+        Kind::Unlisted(_) => route::catch_all(vendor),
+        Kind::Quarantined(_) => route::quarantine(vendor),
+    }
 }

@@ -17,7 +17,7 @@ use tokio::{
 use crate::{
     body::Budget,
     bus::{Bus, kafka, kafka::Kafka, nats, nats::Nats},
-    config::{BusKind, Config, Finding, UnknownTypes},
+    config::{BusKind, Config, Finding},
     delivery::{Delivery, spool::Spool},
     endpoint::Endpoints,
     envelope::Stamp,
@@ -115,7 +115,7 @@ pub fn run(config: &Config, warnings: &[Finding]) -> Result<(), StartError> {
             limits: config.listener.clone(),
             budget,
             stamp: Stamp::new(&replica(), jiff::Timestamp::now().as_millisecond()),
-            template: config.bus.subject.clone().routing_unknown(config.bus.unknown_types == UnknownTypes::Route),
+            template: config.bus.template(),
             delivery,
             health: health.clone(),
             metrics,

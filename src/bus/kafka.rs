@@ -34,7 +34,7 @@ use self::{context::Context, durability::Limits, topics::Known, watch::Signal};
 use super::{Ack, Publication, PublishError};
 use crate::{
     config::{Config, Encoding},
-    envelope::{Message, attributes::Attribute, message::Binding},
+    envelope::{Message, attributes::Attribute, message::Binding, route},
     observe::metrics::BusMetrics,
 };
 
@@ -158,7 +158,7 @@ impl Shared {
     fn hand_over(&self, message: &Message) -> Result<UnderWay, PublishError> {
         let known = self.topics.load();
         let known = known.as_ref().ok_or(PublishError::Refused)?;
-        let catch_all = topics::catch_all(message.get(Attribute::Vendor));
+        let catch_all = route::catch_all(message.get(Attribute::Vendor));
         let topic = known.choose(message.route(), &catch_all);
         if topic != Some(message.route()) {
             // A topic that was made a moment ago is found by looking again.

@@ -4,8 +4,8 @@
 //! takes a timeout for a failure, and lets nothing of a request become a `Nats-*` header: every header is named here.
 //!
 //! One connection for the process, on a thread with an event loop of its own (`connection`): it looks at the stream, says
-//! whether the bus is up, publishes for the drain and outlives the workers. And one for each worker, on the worker's own
-//! event loop (`lanes`): neither an event nor its acknowledgement changes threads there.
+//! whether the bus is up, serves whoever has none of his own that stands, and outlives the workers. And one for each worker
+//! and for the drain, on its own event loop (`lanes`): neither an event nor its acknowledgement changes threads there.
 //!
 //! A publication carries its own reply subject through all its attempts, so an acknowledgement that comes late, even
 //! over a later connection, still ends it. The client's own request table would keep an entry for each lost answer.

@@ -21,7 +21,7 @@ use tokio::{
 use self::{
     letter::{Fate, Letter},
     moment::Moment,
-    origin::Origin,
+    origin::{Found, Origin},
     report::Report,
     sender::{Landed, Sender},
 };
@@ -132,19 +132,31 @@ pub fn run(options: &Options, config: &Config) -> Result<(), Failure> {
     result
 }
 
+/// The letter that was found, if it is meant and was not sent on before.
+fn wanted(
+    found: Found,
+    options: &Options,
+    config: &Config,
+    replayed: &Replayed,
+    report: &mut Report<'_>,
+) -> Option<Letter> {
+    let letter = Letter::new(found, options.what, config);
+    if !letter.is_meant(options) {
+        return None;
+    }
+    if !options.again && replayed.contains(letter.place) {
+        report.replayed += 1;
+        return None;
+    }
+    Some(letter)
+}
+
 async fn list(options: &Options, config: &Config) -> Result<(), Failure> {
     let replayed = Memory::read(options.what, config)?;
     let mut origin = Origin::open(options.what, config).await?;
     let mut report = Report::new(options, config, 0);
     while let Some(found) = origin.next().await? {
-        let letter = Letter::new(found, options.what, config);
-        if !letter.is_meant(options) {
-            continue;
-        }
-        if !options.again && replayed.contains(letter.place) {
-            report.replayed += 1;
-            continue;
-        }
+        let Some(letter) = wanted(found, options, config, &replayed, &mut report) else { continue };
         let fate = if letter.obstacle.is_some() { Fate::Stays } else { Fate::Waits };
         report.count(&letter, fate, true)?;
     }
@@ -174,14 +186,7 @@ async fn discard(options: &Options, config: &Config, mut memory: Memory) -> Resu
     let mut origin = Origin::open(options.what, config).await?;
     let mut report = Report::new(options, config, 0);
     while let Some(found) = origin.next().await? {
-        let letter = Letter::new(found, options.what, config);
-        if !letter.is_meant(options) {
-            continue;
-        }
-        if memory.replayed.contains(letter.place) {
-            report.replayed += 1;
-            continue;
-        }
+        let Some(letter) = wanted(found, options, config, &memory.replayed, &mut report) else { continue };
         memory.note(&letter)?;
         report.count(&letter, Fate::Discarded, true)?;
     }
@@ -251,14 +256,8 @@ impl Replay<'_> {
             };
             let Some(found) = found else { break };
             self.report.looked();
-            let letter = Letter::new(found, self.options.what, config);
-            if !letter.is_meant(self.options) {
-                continue;
-            }
-            if !self.options.again && self.memory.replayed.contains(letter.place) {
-                self.report.replayed += 1;
-                continue;
-            }
+            let replayed = &self.memory.replayed;
+            let Some(letter) = wanted(found, self.options, config, replayed, &mut self.report) else { continue };
             if letter.obstacle.is_some() {
                 self.report.count(&letter, Fate::Stays, true)?;
                 continue;

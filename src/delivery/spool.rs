@@ -68,7 +68,7 @@ impl Spool {
 
     /// Carries one event until it is durable, and past that until the client has done with it.
     pub(super) async fn carry(&self, outlet: &Outlet, message: Message, pending: Pending) {
-        if self.gate().arrived(key(&message)) == Way::Spool {
+        if self.gate().arrived(message.order()) == Way::Spool {
             return pending.settle(self.append(message, None, Cause::Gate).await);
         }
         let kept = message.clone();
@@ -154,7 +154,7 @@ impl Spool {
     /// For the drain: a record it has read, and whether it is to be kept for publication.
     pub(super) fn read(&self, sequence: u64, message: &Message) -> bool {
         let bytes = message.attributes.encoded().len() + message.body.len();
-        let record = Read { sequence, key: key(message), ticket: message.get(Attribute::Sequence), bytes };
+        let record = Read { sequence, key: message.order(), ticket: message.get(Attribute::Sequence), bytes };
         let fate = self.gate().read(record);
         if fate == Fate::Done {
             self.journal.acknowledge(sequence);
@@ -200,11 +200,6 @@ impl fmt::Debug for Spool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Spool").field("gate", &self.gate).finish_non_exhaustive()
     }
-}
-
-/// What keeps an event's order (P5): the partition key names the source and the entity.
-fn key(message: &Message) -> u64 {
-    xxhash_rust::xxh3::xxh3_64(message.get(Attribute::PartitionKey).as_bytes())
 }
 
 /// A record on its way into the journal. However this ends, the gate hears of it, or it would stay closed for ever.

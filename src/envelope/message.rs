@@ -90,6 +90,11 @@ impl Message {
         json
     }
 
+    /// What keeps its order (P5): the partition key, which names the source and the entity, as a number.
+    pub fn order(&self) -> u64 {
+        xxhash_rust::xxh3::xxh3_64(self.get(Attribute::PartitionKey).as_bytes())
+    }
+
     /// The attributes as headers of the binding, without the payload's content type.
     pub fn headers(&self, binding: Binding) -> impl Iterator<Item = (&'static str, Cow<'_, str>)> {
         let attributes = self.attributes.iter().filter_map(move |(attribute, value)| {

@@ -56,6 +56,20 @@ pub struct Fields<'a> {
     pub event_type: &'a str,
 }
 
+/// Where a vendor's events go that have no subject, or no topic, of their own.
+pub fn catch_all(vendor: &str) -> String {
+    fixed(vendor, "unknown")
+}
+
+/// Where a vendor's events go that cannot be read.
+pub fn quarantine(vendor: &str) -> String {
+    fixed(vendor, "quarantine")
+}
+
+fn fixed(vendor: &str, last: &str) -> String {
+    ["webhooks.", vendor, ".", last].concat()
+}
+
 impl Template {
     /// Whether it also gives subjects to routable types that no catalogue lists (`bus.unknown_types`).
     #[must_use]

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     config::{BusKind, Config, Encoding, Source, UnknownTypes},
-    envelope::route::{Fields, Template},
+    envelope::route::{self, Fields, Template},
     vendor::{Vendor, catalogue},
 };
 
@@ -111,9 +111,9 @@ fn channels(config: &Config) -> BTreeMap<String, BTreeSet<Content>> {
         for event in catalogue::event_types(vendor) {
             carry(render(&config.bus.subject, source, event), Content::Documented(vendor, event));
         }
-        carry(format!("webhooks.{vendor}.quarantine"), Content::Quarantine(vendor));
+        carry(route::quarantine(vendor.as_str()), Content::Quarantine(vendor));
         let unknown = match config.bus.unknown_types {
-            UnknownTypes::CatchAll => format!("webhooks.{vendor}.unknown"),
+            UnknownTypes::CatchAll => route::catch_all(vendor.as_str()),
             UnknownTypes::Route => render(&config.bus.subject, source, TYPE),
         };
         carry(unknown, Content::Unlisted(vendor));

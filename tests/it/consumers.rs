@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use async_nats::jetstream::consumer::PullConsumer;
@@ -16,7 +16,7 @@ use hookbus::vendor::{Vendor, derived_id};
 use serde_json::json;
 
 use crate::{
-    harness::{AUDIT, Gateway, HOOKBUS, POLICY},
+    harness::{AUDIT, Gateway, HOOKBUS, POLICY, wait_at_most},
     kafka_broker::{Broker, shared},
     nats_server::{NatsServer, Operator},
 };
@@ -85,12 +85,8 @@ fn existing(path: PathBuf, how: &str) -> PathBuf {
 /// A group of Kafka takes its time, and eight of them share a machine with eight gateways and as many brokers.
 const PATIENCE: Duration = Duration::from_mins(4);
 
-fn wait(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !done() {
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
-        thread::sleep(Duration::from_millis(5));
-    }
+fn wait(what: &str, done: impl FnMut() -> bool) {
+    wait_at_most(PATIENCE, what, done);
 }
 
 /// A subscriber's service: its folder, and how it is started.

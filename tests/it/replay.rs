@@ -23,19 +23,6 @@ use crate::{
 
 const LETTERS: &str = "dead-letters";
 
-/// The same folder with the spool on, which has the dead letters.
-fn with_spool(setup: Setup) -> Setup {
-    edit(&setup, "spool = \"off\"\n", "");
-    setup
-}
-
-fn edit(setup: &Setup, from: &str, to: &str) {
-    let file = setup.path().join("hookbus.toml");
-    let text = fs::read_to_string(&file).unwrap();
-    assert!(text.contains(from), "{text}");
-    fs::write(file, text.replacen(from, to, 1)).unwrap();
-}
-
 /// Exit code, and what was said on both outputs.
 fn said(output: &Output) -> (Option<i32>, String) {
     let text = [output.stdout.as_slice(), &output.stderr].concat();
@@ -83,7 +70,7 @@ fn dead_letters_go_to_nats_once_the_limit_is_raised() {
     let server = NatsServer::start();
     let operator = server.operator();
     operator.create(Operator::settings());
-    let gateway = with_spool(server.setup("", "")).start();
+    let gateway = server.setup("", "").with_spool("").start();
     let setup = &gateway.setup;
     let place = setup.path().canonicalize().unwrap().join("hookbus-data/dead-letters").display().to_string();
     assert_says(setup, &[LETTERS], &["0 event(s)", &format!("from {place}")]);
@@ -125,7 +112,7 @@ fn a_gateway_that_starts_knows_what_was_replayed_without_it() {
     let server = NatsServer::start();
     let operator = server.operator();
     operator.create(async_nats::jetstream::stream::Config { max_message_size: 10_000, ..Operator::settings() });
-    let gateway = with_spool(server.setup("", "")).start();
+    let gateway = server.setup("", "").with_spool("").start();
     for (number, count) in [(1, 1.0), (2, 2.0), (3, 3.0)] {
         bury(&gateway, &large(&format!("evt_{number}"), 20_000), count);
     }
@@ -148,7 +135,7 @@ fn dead_letters_can_be_discarded_by_name() {
     let server = NatsServer::start();
     let operator = server.operator();
     operator.create(async_nats::jetstream::stream::Config { max_message_size: 10_000, ..Operator::settings() });
-    let gateway = with_spool(server.setup("", "")).start();
+    let gateway = server.setup("", "").with_spool("").start();
     for (number, count) in [(1, 1.0), (2, 2.0)] {
         bury(&gateway, &large(&format!("evt_{number}"), 20_000), count);
     }
@@ -176,7 +163,7 @@ fn dead_letters_can_be_discarded_by_name() {
 fn dead_letters_go_to_kafka_once_a_topic_exists() {
     let mut broker = Broker::new();
     broker.start();
-    let gateway = with_spool(broker.setup("", "", "")).start();
+    let gateway = broker.setup("", "", "").with_spool("").start();
     let setup = &gateway.setup;
     let body = large("evt_lost", 100);
     bury(&gateway, &body, 1.0);
@@ -232,7 +219,7 @@ fn what_is_readable_today_leaves_quarantine() {
     let server = NatsServer::start();
     let operator = server.operator();
     operator.create(Operator::settings());
-    let gateway = with_spool(server.setup("", "")).start();
+    let gateway = server.setup("", "").with_spool("").start();
     assert_eq!(gateway.post(AUDIT, b"not json").status, 200);
     quarantined::put(&operator);
 
@@ -272,7 +259,7 @@ fn an_event_with_a_derived_id_leaves_quarantine_within_the_duplicate_window() {
     let server = NatsServer::start();
     let operator = server.operator();
     operator.create(Operator::settings());
-    let setup = with_spool(server.setup("", ""));
+    let setup = server.setup("", "").with_spool("");
     let body = sample("samples/audit1/snake/file.failed.json");
     let id = derived_id(Vendor::Audit1, "payroll", &body);
     let message_id = format!("audit1/payroll/{id}/{:016x}", xxhash_rust::xxh3::xxh3_64(&body));
@@ -330,7 +317,7 @@ fn a_journal_moves_to_nats() {
     let server = NatsServer::start();
     let operator = server.operator();
     operator.create(Operator::settings());
-    edit(&setup, "kind = \"journal\"\n", &format!("kind = \"nats\"\n[bus.nats]\nservers = [\"{}\"]\n", server.url()));
+    setup.edit("kind = \"journal\"\n", &format!("kind = \"nats\"\n[bus.nats]\nservers = [\"{}\"]\n", server.url()));
     assert_says(&setup, &["journal"], &["203 event(s)", "Nothing was sent"]);
     assert_eq!(operator.count(), 0);
     assert_says(&setup, &["journal", "--type", "com.audit1.>", "--send"], &["3 event(s)"]);
@@ -524,7 +511,7 @@ fn check_connect_says_what_nats_is_worth() {
     }
 
     // A right that is missing, a stream that takes too little.
-    edit(&setup, "user = \"admin\"", "user = \"gateway\"");
+    setup.edit("user = \"admin\"", "user = \"gateway\"");
     fs::write(setup.path().join("secrets/nats"), "gateway-pw").unwrap();
     let (code, text) = check();
     assert!(code == Some(1) && text.contains("problem: the login may not publish webhooks.audit1.>"), "{text}");

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use crate::{
     config::Config,
-    envelope::route::Fields,
+    envelope::route::{self, Fields},
     vendor::{Vendor, catalogue},
 };
 
@@ -20,20 +20,15 @@ pub fn expected(config: &Config) -> BTreeSet<String> {
             let fields = Fields { vendor, source: &source.name, tenant: source.tenant.as_deref(), event_type };
             topics.insert(config.bus.subject.render(fields));
         }
-        topics.insert(catch_all(vendor));
-        topics.insert(format!("webhooks.{vendor}.quarantine"));
+        topics.insert(route::catch_all(vendor));
+        topics.insert(route::quarantine(vendor));
     }
     topics
 }
 
-/// Where a vendor's events go whose own topic does not exist.
-pub(super) fn catch_all(vendor: &str) -> String {
-    format!("webhooks.{vendor}.unknown")
-}
-
 /// Whether this is a vendor's catch-all topic.
 pub fn is_catch_all(topic: &str) -> bool {
-    Vendor::ALL.iter().any(|vendor| topic == catch_all(vendor.as_str()))
+    Vendor::ALL.iter().any(|vendor| topic == route::catch_all(vendor.as_str()))
 }
 
 /// The topics that exist.

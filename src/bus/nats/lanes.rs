@@ -1,4 +1,4 @@
-//! The workers' own connections.
+//! The workers' own connections, and the drain's.
 //!
 //! In: event loops that publish much. Out: a connection on each. On the way over the process's connection an event goes
 //! to another thread and its acknowledgement comes back: two wake-ups of sleeping threads, which cost more than the rest of
@@ -41,7 +41,9 @@ impl Lanes {
     pub(super) async fn open(&self) {
         match connection::open(&self.config, None).await {
             Ok(lane) => self.change(|lanes| lanes.push((thread::current().id(), Arc::clone(&lane)))),
-            Err(error) => tracing::warn!(%error, "NATS: a worker has no connection of its own"),
+            Err(error) => {
+                tracing::warn!(%error, "NATS: no connection of its own for this event loop, the process's serves")
+            }
         }
     }
 

@@ -13,10 +13,7 @@ use super::{
     subjects::{covers, wanted},
 };
 use crate::{
-    config::{
-        Config, Waiver,
-        units::{show_duration, show_size},
-    },
+    config::{Config, Waiver, units::show_duration},
     observe::metrics::{DurabilityClass, Metrics},
 };
 
@@ -104,18 +101,12 @@ fn warnings(settings: &Settings, config: &Config, max_payload: usize) -> Vec<Str
             show_duration(settings.duplicate_window)
         ));
     }
-    let largest = crate::bus::largest_message(config);
     for (whose, limit) in [
         ("its max_msg_size", u64::try_from(settings.max_message_size).unwrap_or(0)),
         ("the server's max_payload", u64::try_from(max_payload).unwrap_or(0)),
     ] {
-        if limit > 0 && limit < largest {
-            warn(format!(
-                "{whose}, {}, is below {}, the largest message that max_body allows: larger events {}",
-                show_size(limit),
-                show_size(largest),
-                crate::bus::fate_of_too_large(config)
-            ));
+        if limit > 0 {
+            warnings.extend(crate::bus::too_low(whose, limit, config));
         }
     }
     warnings

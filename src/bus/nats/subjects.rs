@@ -4,7 +4,7 @@
 
 use crate::{
     config::{Config, Source},
-    envelope::route::Fields,
+    envelope::route::{self, Fields},
 };
 
 /// Stands for whatever type an event has; no configured text can hold it.
@@ -30,7 +30,7 @@ fn of_source(config: &Config, source: &Source) -> [String; 3] {
     if documented.len() < subject.len() {
         documented.push_str(if documented.is_empty() { ">" } else { ".>" });
     }
-    [documented, format!("webhooks.{vendor}.unknown"), format!("webhooks.{vendor}.quarantine")]
+    [documented, route::catch_all(vendor), route::quarantine(vendor)]
 }
 
 /// Whether every subject of `wanted`, itself a subject or a pattern, is one of `pattern`.

@@ -124,17 +124,7 @@ fn kafka(config: &Config) -> Report {
     report.facts.push(format!("connected: {}, {} broker(s){cluster}", seen.broker, seen.brokers));
     report.facts.push(format!("{} ({})", seen.worth, seen.class.as_str()));
     report.warnings.extend(seen.warnings);
-    let largest = bus::largest_message(config);
-    for (key, limit) in seen.limits {
-        if limit < largest {
-            report.warnings.push(format!(
-                "{key}, {}, is below {}, the largest message that max_body allows: larger events {}",
-                show_size(limit),
-                show_size(largest),
-                bus::fate_of_too_large(config)
-            ));
-        }
-    }
+    report.warnings.extend(seen.limits.into_iter().filter_map(|(key, limit)| bus::too_low(key, limit, config)));
     report.facts.push("the brokers do not tell what the login may write".into());
     if !seen.forbidden.is_empty() {
         report.obstacles.push(format!("the login may not see {}", names(seen.forbidden.iter())));

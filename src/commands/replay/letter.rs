@@ -15,7 +15,7 @@ use super::{Options, What, origin::Found};
 use crate::{
     bus::{Ack, PublishError},
     commands::tail::{harmless, one_line},
-    config::{Config, UnknownTypes},
+    config::Config,
     delivery::replayed::Place,
     envelope::{
         Attributes, Message,
@@ -60,7 +60,7 @@ pub(super) enum Fate {
 impl Letter {
     pub(super) fn new(found: Found, what: What, config: &Config) -> Self {
         let Found { written, message, body } = found;
-        let template = config.bus.subject.clone().routing_unknown(config.bus.unknown_types == UnknownTypes::Route);
+        let template = config.bus.template();
         let recorded = written.map(|(_, recorded)| recorded);
         let known = message.filter(|message| !message.get(Attribute::Id).is_empty());
         let Some(lying) = known else {
@@ -101,7 +101,7 @@ impl Letter {
 
     /// What keeps its order: events of different keys have none among them.
     pub(super) fn key(&self) -> u64 {
-        xxh3_64(self.message.get(Attribute::PartitionKey).as_bytes())
+        self.message.order()
     }
 
     /// Its line, and below it the payload if that is wanted.
