@@ -24,7 +24,7 @@
 //! | [`observe`] | what happened | metrics, health, logs | sits on the request path |
 //!
 //! Around them: [`config`] and [`secrets`] (what the operator says), [`server`] (start and stop, in order), [`cli`] and
-//! [`commands`] (what the operator calls), [`schema`] (what subscribers may rely on), [`json`] and [`pattern`] (tools).
+//! [`commands`] (what the operator calls), [`schema`] (what subscribers may rely on), [`json`], [`pattern`] and [`wake`] (tools).
 //!
 //! # Promises, and the tests that guard each
 //!
@@ -41,7 +41,7 @@
 //! - P5, the order of a source's key: `it::durability::order_is_kept`, `delivery::gate::model`, `it::scenarios`
 //! - P6, no input chooses a subject, header, label or log line outside the documented alphabet, or grows the memory:
 //!   `envelope::route::tests::routable_types_are_the_documented_alphabet`, `it::events::hostile_types_go_to_quarantine`,
-//!   `bus::nats::outgoing::tests::every_header_is_on_the_list`, `it::limits::a_flood_of_unsigned_bodies_stays_within_the_budget`
+//!   `bus::nats::headers::tests::every_header_is_on_the_list`, `it::limits::a_flood_of_unsigned_bodies_stays_within_the_budget`
 //! - P7, recovery needs nobody: `journal`'s model test, `it::durability::damage_never_stops_the_start`
 //! - P8, a signed event is never refused for being odd: `vendor::tests::no_hostile_type_gets_through`,
 //!   `vendor::tests::wrong_shapes_are_events_too`, `it::events`
@@ -71,3 +71,4 @@ pub mod secrets;
 pub mod server;
 pub mod vendor;
 pub mod verify;
+pub mod wake;

@@ -12,10 +12,10 @@
 
 mod answer;
 mod connection;
+mod headers;
 mod incoming;
 mod lanes;
 mod login;
-mod outgoing;
 mod preflight;
 pub mod provision;
 mod publication;

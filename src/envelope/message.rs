@@ -9,6 +9,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 
 use super::attributes::{Attribute, Attributes};
+use crate::config::Encoding;
 
 /// `datacontenttype` of a body that is JSON; any other body is carried as `data_base64` in structured mode.
 pub const JSON: &str = "application/json";
@@ -90,6 +91,14 @@ impl Message {
         json
     }
 
+    /// What a subscriber gets as the payload.
+    pub fn payload(&self, encoding: Encoding) -> Bytes {
+        match encoding {
+            Encoding::Structured => self.structured().into(),
+            Encoding::Binary => self.body.clone(),
+        }
+    }
+
     /// What keeps its order (P5): the partition key, which names the source and the entity, as a number.
     pub fn order(&self) -> u64 {
         xxhash_rust::xxh3::xxh3_64(self.get(Attribute::PartitionKey).as_bytes())
@@ -109,8 +118,7 @@ impl Message {
     }
 
     /// The header that tells the content mode, if the binding has one for it.
-    pub fn content_type(&self, binding: Binding, encoding: crate::config::Encoding) -> Option<&str> {
-        use crate::config::Encoding;
+    pub fn content_type(&self, binding: Binding, encoding: Encoding) -> Option<&str> {
         match (encoding, binding) {
             (Encoding::Structured, _) => Some(STRUCTURED),
             (Encoding::Binary, Binding::Kafka) => Some(self.get(Attribute::DataContentType)),
@@ -202,7 +210,7 @@ mod tests {
             ("traceparent", "00-1-2-00"),
         ];
         assert_eq!(spelt, expected);
-        assert_eq!(message.content_type(Binding::Kafka, crate::config::Encoding::Binary), Some(JSON));
-        assert_eq!(message.content_type(Binding::Nats, crate::config::Encoding::Binary), None);
+        assert_eq!(message.content_type(Binding::Kafka, Encoding::Binary), Some(JSON));
+        assert_eq!(message.content_type(Binding::Nats, Encoding::Binary), None);
     }
 }

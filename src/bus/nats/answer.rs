@@ -8,6 +8,8 @@ use async_nats::{
     jetstream::{publish::PublishAck, response::Response},
 };
 
+use memchr::memmem;
+
 use crate::bus::{Ack, PublishError};
 
 /// No room: the stream is full and discards what is new.
@@ -43,6 +45,12 @@ pub(super) enum Meaning {
 pub(super) fn meaning(reply: &async_nats::Message) -> Meaning {
     if reply.status == Some(StatusCode::NO_RESPONDERS) {
         return Meaning::Nobody;
+    }
+    // Nearly every answer. What tells of an error may look like an acknowledgement beside it, so it is read as either.
+    if memmem::find(&reply.payload, b"\"error\"").is_none()
+        && let Ok(ack) = serde_json::from_slice::<PublishAck>(&reply.payload)
+    {
+        return Meaning::Stored(if ack.duplicate { Ack::Duplicate } else { Ack::Stored });
     }
     match serde_json::from_slice::<Response<PublishAck>>(&reply.payload) {
         Ok(Response::Ok(ack)) => Meaning::Stored(if ack.duplicate { Ack::Duplicate } else { Ack::Stored }),

@@ -252,6 +252,7 @@ async fn watch_link(shared: Arc<Shared>, events: Arc<Events>, metrics: Option<Ar
         if before.up && !up {
             tracing::warn!(thread, "NATS connection lost");
         } else if up && connects != before.connects {
+            events.waiting.reconnected(connects);
             // The first connection is none made again.
             if let Some(metrics) = &metrics {
                 metrics.bus.reconnects.inc_by(connects.saturating_sub(before.connects.max(1)));

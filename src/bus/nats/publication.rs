@@ -19,10 +19,10 @@ use tokio::{
 use super::{
     Shared,
     answer::{Meaning, meaning},
+    headers::headers,
     no_such_stream,
-    outgoing::Outgoing,
     subjects::covers,
-    waiting::Answer,
+    waiting::{Answer, Ticket},
 };
 use crate::{
     bus::{Ack, Publication, PublishError},
@@ -88,11 +88,10 @@ async fn run(shared: Arc<Shared>, message: Message) -> Result<Ack, PublishError>
     let mut unknown = false;
     let mut nobody = 0;
     loop {
-        let answer = ticket.wait(message.route());
-        let Ok(handed_over) = timeout_at(deadline, shared.hand_over(&message, &reply_to)).await else {
+        let Ok(handed_over) = timeout_at(deadline, shared.hand_over(&message, &ticket, &reply_to)).await else {
             return Err(given_up(unknown));
         };
-        let pause = match shared.answer(answer, handed_over?, deadline).await {
+        let pause = match shared.answer(handed_over?, deadline).await {
             Meaning::Stored(ack) => return Ok(ack),
             Meaning::Failed(error) => return Err(error),
             Meaning::Unknown => {
@@ -121,15 +120,21 @@ fn given_up(unknown: bool) -> PublishError {
 }
 
 impl Shared {
-    /// Waits for its turn and for a connection, then gives the message to the client. Gives the number of that
-    /// connection.
-    async fn hand_over(&self, message: &Message, reply_to: &str) -> Result<u64, PublishError> {
+    /// Waits for its turn and for a connection, then gives the message to the client. Gives where its answer comes.
+    async fn hand_over(
+        &self,
+        message: &Message,
+        ticket: &Ticket<'_>,
+        reply_to: &str,
+    ) -> Result<oneshot::Receiver<Answer>, PublishError> {
         let _turn = self.turn.lock().await;
         let connection = self.connected().await?;
-        let Outgoing { subject, headers, payload } = Outgoing::new(message, &self.stream, self.encoding);
-        let handed_over =
-            self.client.publish_with_reply_and_headers(subject, reply_to.to_owned(), headers, payload).await;
-        handed_over.map(|()| connection).map_err(|error| match error.kind() {
+        let headers = headers(message, &self.stream, self.encoding)?;
+        let (subject, reply_to) = (message.route().to_owned(), reply_to.to_owned());
+        let payload = message.payload(self.encoding);
+        let answer = ticket.wait(message, connection);
+        let handed_over = self.client.publish_with_reply_and_headers(subject, reply_to, headers, payload).await;
+        handed_over.map(|()| answer).map_err(|error| match error.kind() {
             PublishErrorKind::MaxPayloadExceeded => PublishError::TooLarge,
             PublishErrorKind::InvalidSubject => PublishError::Unroutable,
             // The client is closed.
@@ -147,21 +152,14 @@ impl Shared {
         Ok(link.connects)
     }
 
-    /// Waits for the answer, for a new connection (answers on their way over the old one are lost) or for the end of
-    /// the attempt's time.
-    async fn answer(&self, answer: oneshot::Receiver<Answer>, connection: u64, deadline: Instant) -> Meaning {
-        let mut link = self.link.subscribe();
-        tokio::select! {
-            biased;
-            answer = answer => match answer {
-                Ok(Answer::Reply(reply)) => meaning(&reply),
-                Ok(Answer::Forbidden) => Meaning::Failed(PublishError::Unauthorized),
-                // It is stored, or not: the account may publish and may not hear of it.
-                Ok(Answer::Deaf) => Meaning::Failed(PublishError::Timeout),
-                Err(_) => Meaning::Unknown,
-            },
-            _reconnected = link.wait_for(|link| link.up && link.connects != connection) => Meaning::Unknown,
-            () = sleep_until(deadline.min(Instant::now() + self.ack_timeout)) => Meaning::Unknown,
+    /// Waits for the answer, or for the end of the attempt's time.
+    async fn answer(&self, answer: oneshot::Receiver<Answer>, deadline: Instant) -> Meaning {
+        match timeout_at(deadline.min(Instant::now() + self.ack_timeout), answer).await {
+            Ok(Ok(Answer::Reply(reply))) => meaning(&reply),
+            Ok(Ok(Answer::Forbidden)) => Meaning::Failed(PublishError::Unauthorized),
+            // It is stored, or not: the account may publish and may not hear of it.
+            Ok(Ok(Answer::Deaf)) => Meaning::Failed(PublishError::Timeout),
+            Ok(Ok(Answer::Lost) | Err(_)) | Err(_) => Meaning::Unknown,
         }
     }
 

@@ -13,6 +13,8 @@ use std::{
 
 use tokio::sync::oneshot;
 
+use crate::envelope::{Attributes, Message, attributes::Attribute};
+
 /// What ends an attempt.
 #[derive(Debug)]
 pub(super) enum Answer {
@@ -22,6 +24,8 @@ pub(super) enum Answer {
     Forbidden,
     /// The server forbids us to listen for replies.
     Deaf,
+    /// The connection that it went over is gone, and an answer on its way with it.
+    Lost,
 }
 
 /// The table.
@@ -33,7 +37,8 @@ pub(super) struct Waiting {
 
 #[derive(Debug)]
 struct Entry {
-    subject: String,
+    message: Attributes,
+    connection: u64,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -55,7 +60,12 @@ impl Waiting {
 
     /// Ends every attempt on a subject.
     pub(super) fn forbid(&self, subject: &str) {
-        self.end(|entry| entry.subject == subject, || Answer::Forbidden);
+        self.end(|entry| entry.message.get(Attribute::Route) == Some(subject), || Answer::Forbidden);
+    }
+
+    /// Ends every attempt over an earlier connection than this one.
+    pub(super) fn reconnected(&self, connection: u64) {
+        self.end(|entry| entry.connection != connection, || Answer::Lost);
     }
 
     /// Ends every attempt.
@@ -87,10 +97,12 @@ impl Ticket<'_> {
         self.number
     }
 
-    /// Begins to wait. An answer to an earlier attempt counts for this one too.
-    pub(super) fn wait(&self, subject: &str) -> oneshot::Receiver<Answer> {
+    /// Begins to wait, before an attempt over the connection of this number. An answer to an earlier attempt counts for
+    /// this one too.
+    pub(super) fn wait(&self, message: &Message, connection: u64) -> oneshot::Receiver<Answer> {
         let (answer, answered) = oneshot::channel();
-        self.waiting.lock().insert(self.number, Entry { subject: subject.into(), answer });
+        let entry = Entry { message: message.attributes.clone(), connection, answer };
+        self.waiting.lock().insert(self.number, entry);
         answered
     }
 }
@@ -105,17 +117,27 @@ impl Drop for Ticket<'_> {
 mod tests {
     use super::*;
 
+    fn on(route: &str) -> Message {
+        let mut attributes = Attributes::default();
+        attributes.push(Attribute::Route, &route);
+        Message { attributes, body: bytes::Bytes::new() }
+    }
+
     #[test]
     fn a_forbidden_subject_ends_its_own_attempts_and_leaves_nothing_behind() {
         let waiting = Waiting::default();
         let (first, second) = (waiting.ticket(), waiting.ticket());
-        let (mut mine, mut other) = (first.wait("a.b"), second.wait("a.c"));
+        let (mut mine, mut other) = (first.wait(&on("a.b"), 1), second.wait(&on("a.c"), 1));
         waiting.forbid("a.b");
         assert!(matches!(mine.try_recv(), Ok(Answer::Forbidden)));
         assert!(other.try_recv().is_err());
         waiting.deafen();
         assert!(matches!(other.try_recv(), Ok(Answer::Deaf)));
-        let _unanswered = first.wait("a.b");
+        let (mut earlier, mut later) = (first.wait(&on("a.b"), 1), second.wait(&on("a.b"), 2));
+        waiting.reconnected(2);
+        assert!(matches!(earlier.try_recv(), Ok(Answer::Lost)));
+        assert!(later.try_recv().is_err());
+        let _unanswered = first.wait(&on("a.b"), 2);
         drop((first, second));
         assert!(waiting.lock().is_empty());
     }
