@@ -1,8 +1,9 @@
 //! Delivery: makes an event durable, or says that it is not.
 //!
-//! In: an [`Envelope`]. Out: a [`Receipt`], only after the bus has acknowledged or the spool has fsynced (P1). The work
-//! runs in a task of its own: hyper drops a handler when the client closes or merely half-closes its side, and an event
-//! that was verified must not depend on the sender's patience. Knows nothing of HTTP.
+//! In: an [`Envelope`]. Out: a [`Receipt`], only after the bus has acknowledged or the spool has fsynced (P1). Work that
+//! is not done when its sender goes, or has its answer, goes on in a task of its own: hyper drops a handler when the
+//! client closes or merely half-closes its side, and an event that was verified must not depend on the sender's patience.
+//! Knows nothing of HTTP.
 //!
 //! ```text
 //! open gate    deliver -> outlet -> bus
@@ -11,15 +12,21 @@
 //! ```
 
 use std::{
+    future::poll_fn,
     io,
+    panic::AssertUnwindSafe,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    thread,
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use tokio::{
+    runtime::Handle,
     sync::oneshot,
     time::{Instant, timeout},
 };
@@ -28,7 +35,7 @@ use crate::{
     body::Body,
     bus::{Ack, Bus, PublishError},
     endpoint::Endpoint,
-    envelope::{Envelope, Message, attributes::Attribute},
+    envelope::{Attributes, Envelope, Message, attributes::Attribute},
     journal::AppendError,
     observe::metrics::{EventResult, Metrics},
     recent::{Recent, Seen},
@@ -69,7 +76,7 @@ pub enum Undeliverable {
     /// The bus does not take it now, or must not before older ones, and the spool does not take it.
     #[error("spool: {0}")]
     Spool(#[from] AppendError),
-    /// The task that published it has panicked.
+    /// The work on it has panicked.
     #[error("publication broken off")]
     BrokenOff,
     /// Not durable within `answer_timeout`.
@@ -142,15 +149,14 @@ impl Delivery {
             Seen::New => {}
         }
         let (tell, told) = oneshot::channel();
-        let id = id.to_owned();
         let Envelope { attributes, body, fingerprint } = envelope;
+        let event = Event { endpoint, label, attributes: attributes.clone(), fingerprint };
         let message = Message { attributes, body: body.share() };
-        let event = Event { endpoint, label, id, fingerprint };
         let pending = Pending { delivery: Arc::clone(self), event, tell, _under_way: UnderWay::begin(self) };
-        tokio::spawn(Arc::clone(self).carry(message, body, pending));
-        match timeout(self.answer_timeout, told).await {
+        let mut carried = Carried::new(Arc::clone(self).carry(message, body, pending));
+        match timeout(self.answer_timeout, carried.until(told)).await {
             Ok(Ok(result)) => result.map(|()| Receipt { seen }),
-            // A panic in the task: the event is not known to be durable.
+            // A panic: the event is not known to be durable.
             Ok(Err(_)) => Err(Undeliverable::BrokenOff),
             Err(_) => Err(Undeliverable::TooSlow),
         }
@@ -270,14 +276,15 @@ struct Pending {
 struct Event {
     endpoint: Arc<Endpoint>,
     label: &'static str,
-    id: String,
+    attributes: Attributes,
     fingerprint: u64,
 }
 
 impl Pending {
     /// It is durable: remember it, count it, tell.
     fn durable(self) {
-        let Event { endpoint, label, id, fingerprint } = &self.event;
+        let Event { endpoint, label, attributes, fingerprint } = &self.event;
+        let id = attributes.get(Attribute::Id).unwrap_or_default();
         self.delivery.recent.remember(&endpoint.identity.name, id, *fingerprint);
         endpoint.metrics.event(label, EventResult::Accepted);
         endpoint.metrics.last_event.set(jiff::Timestamp::now().as_second());
@@ -294,6 +301,38 @@ impl Pending {
         match result {
             Ok(_) => self.durable(),
             Err(error) => self.failed(error.into()),
+        }
+    }
+}
+
+/// The work on one event. It runs in the task that waits for it, which spares nearly every event a task and a wake-up;
+/// dropped before its end, it becomes a task. A panic ends the work and nothing else, as in a task.
+struct Carried(Option<Pin<Box<dyn Future<Output = thread::Result<()>> + Send>>>);
+
+impl Carried {
+    fn new(work: impl Future<Output = ()> + Send + 'static) -> Self {
+        Carried(Some(Box::pin(AssertUnwindSafe(work).catch_unwind())))
+    }
+
+    /// Works until `told` is.
+    async fn until<T>(&mut self, mut told: oneshot::Receiver<T>) -> Result<T, oneshot::error::RecvError> {
+        poll_fn(|cx| {
+            if let Some(work) = &mut self.0
+                && work.as_mut().poll(cx).is_ready()
+            {
+                self.0 = None;
+            }
+            Pin::new(&mut told).poll(cx)
+        })
+        .await
+    }
+}
+
+impl Drop for Carried {
+    fn drop(&mut self) {
+        // Where no event loop runs any more the process ends, and what is not durable was not answered.
+        if let (Some(work), Ok(here)) = (self.0.take(), Handle::try_current()) {
+            here.spawn(work);
         }
     }
 }

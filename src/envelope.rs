@@ -104,41 +104,44 @@ struct Circumstances<'a> {
 fn lay_out(reading: &Reading, circumstances: &Circumstances<'_>, template: &Template) -> Attributes {
     let Circumstances { origin, ce_source, recorded, sequence, trace, hop, fingerprint, telling } = circumstances;
     let (vendor, source_name) = (origin.vendor.as_str(), origin.source_name);
-    let mut attributes = Attributes::with_capacity(640);
-    let mut set = |attribute, value: &dyn Display| attributes.push(attribute, value);
-    set(Attribute::Id, &reading.id);
-    set(Attribute::Source, ce_source);
-    set(Attribute::Type, &format_args!("com.{vendor}.{}", reading.kind.event_type().unwrap_or("quarantine")));
-    set_some(&mut set, Attribute::Subject, reading.subject.as_ref());
-    set_some(&mut set, Attribute::Time, reading.time.as_ref().map(|time| &time.text));
+    let mut attributes = Attributes::with_capacity(1024);
+    attributes.push_str(Attribute::Id, &reading.id);
+    attributes.push_str(Attribute::Source, ce_source);
+    let event_type = reading.kind.event_type().unwrap_or("quarantine");
+    attributes.push_str(Attribute::Type, &["com.", vendor, ".", event_type].concat());
+    push_some(&mut attributes, Attribute::Subject, reading.subject.as_deref());
+    push_some(&mut attributes, Attribute::Time, reading.time.as_ref().map(|time| time.text.as_str()));
     let quarantine = match &reading.kind {
         Kind::Quarantined(reason) => Some(reason.as_str()),
         Kind::Documented(_) | Kind::Unlisted(_) => None,
     };
     let content_type = if quarantine.is_some() { "application/octet-stream" } else { "application/json" };
-    set(Attribute::DataContentType, &content_type);
-    set(Attribute::Vendor, &vendor);
-    set_some(&mut set, Attribute::Form, reading.form.map(|form| form.as_str()));
-    set_some(&mut set, Attribute::Tenant, origin.tenant);
-    set_some(&mut set, Attribute::Entity, reading.entity);
-    set_some(&mut set, Attribute::EntityPath, reading.entity_path);
-    set(Attribute::RecordedTime, recorded);
+    attributes.push_str(Attribute::DataContentType, content_type);
+    attributes.push_str(Attribute::Vendor, vendor);
+    push_some(&mut attributes, Attribute::Form, reading.form.map(|form| form.as_str()));
+    push_some(&mut attributes, Attribute::Tenant, origin.tenant);
+    push_some(&mut attributes, Attribute::Entity, reading.entity);
+    push_some(&mut attributes, Attribute::EntityPath, reading.entity_path);
+    attributes.push(Attribute::RecordedTime, recorded);
     match &reading.subject {
-        Some(entity_id) => set(Attribute::PartitionKey, &format_args!("{vendor}/{source_name}/{entity_id}")),
-        None => set(Attribute::PartitionKey, &reading.id),
+        Some(entity_id) => {
+            attributes.push_str(Attribute::PartitionKey, &[vendor, "/", source_name, "/", entity_id].concat());
+        }
+        None => attributes.push_str(Attribute::PartitionKey, &reading.id),
     }
-    set(Attribute::Sequence, sequence);
-    set(Attribute::Traceparent, trace);
-    set_some(&mut set, Attribute::QuarantineReason, quarantine);
-    set(Attribute::Route, &subject(&reading.kind, *origin, template));
-    set(Attribute::MessageId, &format_args!("{vendor}/{source_name}/{}/{fingerprint:016x}{telling}", reading.id));
-    set(Attribute::Hop, hop);
+    attributes.push(Attribute::Sequence, sequence);
+    attributes.push(Attribute::Traceparent, trace);
+    push_some(&mut attributes, Attribute::QuarantineReason, quarantine);
+    attributes.push_str(Attribute::Route, &subject(&reading.kind, *origin, template));
+    let message_id = format_args!("{vendor}/{source_name}/{}/{fingerprint:016x}{telling}", reading.id);
+    attributes.push(Attribute::MessageId, &message_id);
+    attributes.push(Attribute::Hop, hop);
     attributes
 }
 
-fn set_some<T: Display>(set: &mut impl FnMut(Attribute, &dyn Display), attribute: Attribute, value: Option<T>) {
+fn push_some(attributes: &mut Attributes, attribute: Attribute, value: Option<&str>) {
     if let Some(value) = value {
-        set(attribute, &value);
+        attributes.push_str(attribute, value);
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
     config::Listener,
     delivery::{Delivery, Receipt, Undeliverable},
     endpoint::{Endpoint, Endpoints},
-    envelope::{Envelope, Stamp, attributes::Attribute, route::Template},
+    envelope::{Attributes, Envelope, Stamp, attributes::Attribute, route::Template},
     observe::{
         health::Health,
         log::{Lines, RequestLine},
@@ -105,9 +105,7 @@ struct Story<'g> {
     told: bool,
     endpoint: Option<Arc<Endpoint>>,
     path: Option<String>,
-    event_type: Option<String>,
-    event_id: Option<String>,
-    trace_id: Option<String>,
+    event: Option<Attributes>,
     bytes: usize,
 }
 
@@ -182,7 +180,7 @@ async fn take(gateway: &Gateway, request: Request<Incoming>, story: &mut Story<'
 
     let label = event.reading.kind.type_label();
     let envelope = Envelope::new(event, &gateway.template, &gateway.stamp);
-    story.remember(&envelope);
+    story.event = Some(envelope.attributes().clone());
     let receipt = gateway.delivery.deliver(envelope, endpoint, label).await?;
     Ok(Taken::Event(receipt))
 }
@@ -224,24 +222,7 @@ fn observe_event(endpoint: &Endpoint, event: &Event) {
 impl<'g> Story<'g> {
     fn begin(gateway: &'g Gateway) -> Self {
         gateway.metrics.inflight_requests.inc();
-        Story {
-            gateway,
-            begin: Instant::now(),
-            told: false,
-            endpoint: None,
-            path: None,
-            event_type: None,
-            event_id: None,
-            trace_id: None,
-            bytes: 0,
-        }
-    }
-
-    fn remember(&mut self, envelope: &Envelope) {
-        let get = |attribute| envelope.attributes.get(attribute).map(str::to_owned);
-        self.event_type = get(Attribute::Type);
-        self.event_id = get(Attribute::Id);
-        self.trace_id = get(Attribute::Traceparent).and_then(|trace| Some(trace.split('-').nth(1)?.to_owned()));
+        Story { gateway, begin: Instant::now(), told: false, endpoint: None, path: None, event: None, bytes: 0 }
     }
 
     fn end(&mut self, reply: Reply, taken: &Result<Taken, NotAccepted>) {
@@ -264,17 +245,18 @@ impl<'g> Story<'g> {
     }
 
     fn write(&self, status: u16, outcome: &'static str, reason: Option<&str>) {
+        let of_event = |attribute| self.event.as_ref().and_then(|event| event.get(attribute));
         self.gateway.lines.request(&RequestLine {
             source: self.endpoint.as_ref().map_or("none", |endpoint| &endpoint.identity.name),
             status,
             outcome,
             reason,
-            event_type: self.event_type.as_deref(),
-            event_id: self.event_id.as_deref(),
+            event_type: of_event(Attribute::Type),
+            event_id: of_event(Attribute::Id),
             path: self.path.as_deref(),
             bytes: self.bytes,
             duration: self.begin.elapsed(),
-            trace_id: self.trace_id.as_deref(),
+            trace_id: of_event(Attribute::Traceparent).and_then(|trace| trace.split('-').nth(1)),
         });
     }
 }

@@ -5,8 +5,8 @@
 //! half at least, in constant time and without links.
 
 use std::{
-    collections::HashSet,
-    hash::{BuildHasher as _, RandomState},
+    collections::{HashMap, HashSet, hash_map::Entry},
+    hash::{BuildHasher as _, BuildHasherDefault, Hasher, RandomState},
     mem,
     sync::Mutex,
 };
@@ -34,16 +34,58 @@ pub struct Recent {
 
 #[derive(Debug, Default)]
 struct Generation {
-    /// Hash of source and id, with the body's fingerprint.
-    events: HashSet<(u64, u64)>,
-    /// The same hashes alone, for ids that come with another body.
-    ids: HashSet<u64>,
+    /// Hash of source and id, and the fingerprint of the first body that came with it.
+    bodies: HashMap<u64, u64, BuildHasherDefault<AsItIs>>,
+    /// The same hashes with the fingerprints of other bodies: as good as always empty.
+    others: HashSet<(u64, u64)>,
 }
 
 impl Generation {
+    fn look(&self, key: u64, fingerprint: u64) -> Seen {
+        match self.bodies.get(&key) {
+            None => Seen::New,
+            Some(first) if *first == fingerprint || self.others.contains(&(key, fingerprint)) => Seen::Repeat,
+            Some(_) => Seen::Conflict,
+        }
+    }
+
+    fn remember(&mut self, key: u64, fingerprint: u64) {
+        match self.bodies.entry(key) {
+            Entry::Vacant(place) => {
+                place.insert(fingerprint);
+            }
+            Entry::Occupied(first) if *first.get() == fingerprint => {}
+            Entry::Occupied(_) => {
+                self.others.insert((key, fingerprint));
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.bodies.len() + self.others.len()
+    }
+
     fn clear(&mut self) {
-        self.events.clear();
-        self.ids.clear();
+        self.bodies.clear();
+        self.others.clear();
+    }
+}
+
+/// The keys are hashes already.
+#[derive(Debug, Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
     }
 }
 
@@ -57,13 +99,10 @@ impl Recent {
     pub fn look(&self, source: &str, id: &str, fingerprint: u64) -> Seen {
         let key = self.hasher.hash_one((source, id));
         let generations = self.lock();
-        // Nearly every id is new, and then this is the only question.
-        if !generations.iter().any(|generation| generation.ids.contains(&key)) {
-            Seen::New
-        } else if generations.iter().any(|generation| generation.events.contains(&(key, fingerprint))) {
-            Seen::Repeat
-        } else {
-            Seen::Conflict
+        match [0, 1].map(|place| generations[place].look(key, fingerprint)) {
+            [Seen::Repeat, _] | [_, Seen::Repeat] => Seen::Repeat,
+            [Seen::Conflict, _] | [_, Seen::Conflict] => Seen::Conflict,
+            [Seen::New, Seen::New] => Seen::New,
         }
     }
 
@@ -72,9 +111,8 @@ impl Recent {
         let key = self.hasher.hash_one((source, id));
         let mut generations = self.lock();
         let [young, old] = &mut *generations;
-        young.events.insert((key, fingerprint));
-        young.ids.insert(key);
-        if young.events.len() >= self.half {
+        young.remember(key, fingerprint);
+        if young.len() >= self.half {
             mem::swap(young, old);
             young.clear();
         }
@@ -82,7 +120,7 @@ impl Recent {
 
     /// Events remembered now.
     pub fn len(&self) -> usize {
-        self.lock().iter().map(|generation| generation.events.len()).sum()
+        self.lock().iter().map(Generation::len).sum()
     }
 
     /// Whether nothing is remembered.

@@ -31,6 +31,7 @@ use crate::{
         metrics::{Closed, DurabilityClass, Metrics},
     },
     secrets::SecretError,
+    wake,
 };
 
 mod descriptors;
@@ -237,6 +238,7 @@ fn work(
 ) {
     runtime.block_on(async {
         gateway.health.beat(number).map(|beat| tokio::spawn(beat.run()));
+        tokio::spawn(wake::serve());
         gateway.delivery.bus().attach().await;
         tokio::spawn(listener::accept(listener, Arc::clone(gateway), slots, phase));
         let _gone = stop.wait_for(|stop| *stop).await;

@@ -36,6 +36,7 @@ use crate::{
     config::{Config, Encoding},
     envelope::{Message, attributes::Attribute, message::Binding, route},
     observe::metrics::BusMetrics,
+    wake,
 };
 
 /// Longest wait at the end for what was handed over. The watcher's own requests take eight seconds at most.
@@ -215,7 +216,7 @@ impl Shared {
 impl UnderWay {
     async fn resolve(self, shared: Arc<Shared>) -> Result<Ack, PublishError> {
         let UnderWay { delivery, catch_all } = self;
-        let message = match flat(delivery.await) {
+        let message = match flat(wake::gather(delivery).await) {
             Ok(()) => return Ok(Ack::Stored),
             // The topic was deleted after it was chosen: certainly not stored, so it may go elsewhere.
             Err((code, Some(message))) if is_unknown_topic(code) => message,

@@ -24,6 +24,7 @@ use crate::{
     envelope::Message,
     journal::{Entry, Reader, Start},
     observe::health::Beat,
+    wake,
 };
 
 /// Records read before what has landed is looked at again.
@@ -54,6 +55,7 @@ impl Drain {
         let beats = beat.clone();
         let work = move || {
             runtime.spawn(beats.run());
+            runtime.spawn(wake::serve());
             runtime.block_on(Worker::new(spool, outlet).run(stopped));
         };
         let thread = thread::Builder::new().name("drain".into()).spawn(work)?;

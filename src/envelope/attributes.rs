@@ -1,9 +1,12 @@
 //! The attributes of one event as a compact list: code, length, text, again and again.
 //!
 //! The same bytes stand in memory and in the journal, so that an append copies them as they are and a reader (the drain,
-//! `hookbus tail`) needs no parser. One allocation per event. Codes are part of the on-disk format: never reuse one.
+//! `hookbus tail`) needs no parser. Clones share them. Codes are part of the on-disk format: never reuse one.
 
-use std::fmt::{Display, Write as _};
+use std::{
+    fmt::{Display, Write as _},
+    sync::Arc,
+};
 
 /// A CloudEvents attribute or extension, or one of the facts that travel beside them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,16 +146,16 @@ const BY_CODE: [Option<Attribute>; 256] = {
 /// Bytes before each text: the code and the text's length, little endian.
 const HEADER: usize = 3;
 
-/// The list.
+/// The list. Cheap to clone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Attributes {
-    encoded: Vec<u8>,
+    encoded: Arc<Vec<u8>>,
 }
 
 impl Attributes {
     /// An empty list with room for `bytes`.
     pub fn with_capacity(bytes: usize) -> Self {
-        Attributes { encoded: Vec::with_capacity(bytes) }
+        Attributes { encoded: Arc::new(Vec::with_capacity(bytes)) }
     }
 
     /// Takes the bytes of an earlier list, from the journal. `None` when they are not one.
@@ -163,7 +166,7 @@ impl Attributes {
             std::str::from_utf8(value).ok()?;
             rest = tail;
         }
-        Some(Attributes { encoded })
+        Some(Attributes { encoded: Arc::new(encoded) })
     }
 
     /// The bytes.
@@ -171,25 +174,35 @@ impl Attributes {
         &self.encoded
     }
 
-    /// The bytes, given away.
+    /// The bytes, given away; copied while clones are left.
     pub fn into_encoded(self) -> Vec<u8> {
-        self.encoded
+        Arc::unwrap_or_clone(self.encoded)
     }
 
     /// Adds one. Values are bounded where they come from (ids at 256 bytes, configuration at its own limits), far below
     /// the 65,535 bytes that a length can say; a longer one would be left out rather than break the list.
     pub fn push(&mut self, attribute: Attribute, value: &dyn Display) {
-        let start = self.encoded.len();
-        self.encoded.extend_from_slice(&[attribute as u8, 0, 0]);
-        let written = write!(Text(&mut self.encoded), "{value}");
-        let length = u16::try_from(self.encoded.len() - start - HEADER);
+        self.push_with(attribute, |text| write!(text, "{value}"));
+    }
+
+    /// [`Attributes::push`] for what is text already.
+    pub fn push_str(&mut self, attribute: Attribute, value: &str) {
+        self.push_with(attribute, |text| text.write_str(value));
+    }
+
+    fn push_with(&mut self, attribute: Attribute, write: impl FnOnce(&mut Text<'_>) -> std::fmt::Result) {
+        let encoded = Arc::make_mut(&mut self.encoded);
+        let start = encoded.len();
+        encoded.extend_from_slice(&[attribute as u8, 0, 0]);
+        let written = write(&mut Text(encoded));
+        let length = u16::try_from(encoded.len() - start - HEADER);
         match (written, length) {
             (Ok(()), Ok(length)) => {
-                if let Some(place) = self.encoded.get_mut(start + 1..start + HEADER) {
+                if let Some(place) = encoded.get_mut(start + 1..start + HEADER) {
                     place.copy_from_slice(&length.to_le_bytes());
                 }
             }
-            _ => self.encoded.truncate(start),
+            _ => encoded.truncate(start),
         }
     }
 
