@@ -109,7 +109,7 @@ fn journal(c: &mut Criterion) {
         group.throughput(Throughput::Elements(waiters));
         group.bench_function(waiters.to_string(), |bencher| {
             bencher.iter(|| {
-                let record = || Record { head: vec![b'h'; 640], body: body.clone() };
+                let record = || Record { head: vec![b'h'; 640].into(), body: body.clone() };
                 let waiting: Vec<_> = (0..waiters).map(|_| journal.append(record())).collect();
                 runtime.block_on(async {
                     for append in waiting {

@@ -9,7 +9,6 @@ use crate::{
     config::{Config, Encoding, units::show_size},
     envelope::{Attributes, Message},
     journal::{AppendError, Journal, Record},
-    wake,
 };
 
 /// Bytes of headers, and again of attributes in a structured message, at most.
@@ -103,9 +102,7 @@ impl Bus {
             Bus::Kafka(kafka) => kafka.publish(&message),
             Bus::Journal(journal) => {
                 let durable = journal.append(Record { head: message.attributes.into_encoded(), body: message.body });
-                Box::pin(
-                    async move { wake::gather(durable).await.map(|_sequence| Ack::Stored).map_err(PublishError::from) },
-                )
+                Box::pin(async move { durable.await.map(|_sequence| Ack::Stored).map_err(PublishError::from) })
             }
             Bus::Nats(nats) => nats.publish(message),
             #[cfg(test)]

@@ -1,9 +1,9 @@
 //! Delivery: makes an event durable, or says that it is not.
 //!
-//! In: an [`Envelope`]. Out: a [`Receipt`], only after the bus has acknowledged or the spool has fsynced (P1). Work that
-//! is not done when its sender goes, or has its answer, goes on in a task of its own: hyper drops a handler when the
-//! client closes or merely half-closes its side, and an event that was verified must not depend on the sender's patience.
-//! Knows nothing of HTTP.
+//! In: an [`Envelope`]. Out: a [`Receipt`], only after the bus has acknowledged or the spool has fsynced (P1). The work
+//! runs in the sender's request; what is left of it when the sender goes, or is answered, goes on in a task of its own:
+//! hyper drops a handler when the client closes or merely half-closes its side, and an event that was verified must not
+//! depend on the sender's patience. Knows nothing of HTTP.
 //!
 //! ```text
 //! open gate    deliver -> outlet -> bus
@@ -153,8 +153,8 @@ impl Delivery {
         let event = Event { endpoint, label, attributes: attributes.clone(), fingerprint };
         let message = Message { attributes, body: body.share() };
         let pending = Pending { delivery: Arc::clone(self), event, tell, _under_way: UnderWay::begin(self) };
-        let mut carried = Carried::new(Arc::clone(self).carry(message, body, pending));
-        match timeout(self.answer_timeout, carried.until(told)).await {
+        let mut work = Work::new(Arc::clone(self).carry(message, body, pending));
+        match timeout(self.answer_timeout, work.until(told)).await {
             Ok(Ok(result)) => result.map(|()| Receipt { seen }),
             // A panic: the event is not known to be durable.
             Ok(Err(_)) => Err(Undeliverable::BrokenOff),
@@ -268,7 +268,7 @@ impl Drop for InFlight {
 struct Pending {
     delivery: Arc<Delivery>,
     event: Event,
-    tell: oneshot::Sender<Result<(), Undeliverable>>,
+    tell: oneshot::Sender<Told>,
     _under_way: UnderWay,
 }
 
@@ -306,16 +306,21 @@ impl Pending {
 }
 
 /// The work on one event. It runs in the task that waits for it, which spares nearly every event a task and a wake-up;
-/// dropped before its end, it becomes a task. A panic ends the work and nothing else, as in a task.
-struct Carried(Option<Pin<Box<dyn Future<Output = thread::Result<()>> + Send>>>);
+/// dropped before its end, it becomes a task. A panic ends the work and nothing else: its sender hears
+/// [`Undeliverable::BrokenOff`].
+struct Work(Option<Pin<Box<dyn Future<Output = thread::Result<()>> + Send>>>);
 
-impl Carried {
+/// What the sender is told.
+type Told = Result<(), Undeliverable>;
+
+impl Work {
     fn new(work: impl Future<Output = ()> + Send + 'static) -> Self {
-        Carried(Some(Box::pin(AssertUnwindSafe(work).catch_unwind())))
+        // After a panic the work is dropped, and nobody looks at what it left half done.
+        Work(Some(Box::pin(AssertUnwindSafe(work).catch_unwind())))
     }
 
-    /// Works until `told` is.
-    async fn until<T>(&mut self, mut told: oneshot::Receiver<T>) -> Result<T, oneshot::error::RecvError> {
+    /// Works until the sender can be told; what is left then goes on in a task.
+    async fn until(&mut self, mut told: oneshot::Receiver<Told>) -> Result<Told, oneshot::error::RecvError> {
         poll_fn(|cx| {
             if let Some(work) = &mut self.0
                 && work.as_mut().poll(cx).is_ready()
@@ -328,7 +333,7 @@ impl Carried {
     }
 }
 
-impl Drop for Carried {
+impl Drop for Work {
     fn drop(&mut self) {
         // Where no event loop runs any more the process ends, and what is not durable was not answered.
         if let (Some(work), Ok(here)) = (self.0.take(), Handle::try_current()) {

@@ -101,14 +101,17 @@ struct Circumstances<'a> {
     telling: &'a str,
 }
 
+/// Bytes for the attributes of nearly every event, so that the list does not grow while it is laid out.
+const ROOM: usize = 1024;
+
 fn lay_out(reading: &Reading, circumstances: &Circumstances<'_>, template: &Template) -> Attributes {
     let Circumstances { origin, ce_source, recorded, sequence, trace, hop, fingerprint, telling } = circumstances;
     let (vendor, source_name) = (origin.vendor.as_str(), origin.source_name);
-    let mut attributes = Attributes::with_capacity(1024);
-    attributes.push_str(Attribute::Id, &reading.id);
-    attributes.push_str(Attribute::Source, ce_source);
+    let mut attributes = Attributes::with_capacity(ROOM);
+    attributes.push_parts(Attribute::Id, &[&reading.id]);
+    attributes.push_parts(Attribute::Source, &[ce_source]);
     let event_type = reading.kind.event_type().unwrap_or("quarantine");
-    attributes.push_str(Attribute::Type, &["com.", vendor, ".", event_type].concat());
+    attributes.push_parts(Attribute::Type, &["com.", vendor, ".", event_type]);
     push_some(&mut attributes, Attribute::Subject, reading.subject.as_deref());
     push_some(&mut attributes, Attribute::Time, reading.time.as_ref().map(|time| time.text.as_str()));
     let quarantine = match &reading.kind {
@@ -116,8 +119,8 @@ fn lay_out(reading: &Reading, circumstances: &Circumstances<'_>, template: &Temp
         Kind::Documented(_) | Kind::Unlisted(_) => None,
     };
     let content_type = if quarantine.is_some() { "application/octet-stream" } else { "application/json" };
-    attributes.push_str(Attribute::DataContentType, content_type);
-    attributes.push_str(Attribute::Vendor, vendor);
+    attributes.push_parts(Attribute::DataContentType, &[content_type]);
+    attributes.push_parts(Attribute::Vendor, &[vendor]);
     push_some(&mut attributes, Attribute::Form, reading.form.map(|form| form.as_str()));
     push_some(&mut attributes, Attribute::Tenant, origin.tenant);
     push_some(&mut attributes, Attribute::Entity, reading.entity);
@@ -125,14 +128,14 @@ fn lay_out(reading: &Reading, circumstances: &Circumstances<'_>, template: &Temp
     attributes.push(Attribute::RecordedTime, recorded);
     match &reading.subject {
         Some(entity_id) => {
-            attributes.push_str(Attribute::PartitionKey, &[vendor, "/", source_name, "/", entity_id].concat());
+            attributes.push_parts(Attribute::PartitionKey, &[vendor, "/", source_name, "/", entity_id]);
         }
-        None => attributes.push_str(Attribute::PartitionKey, &reading.id),
+        None => attributes.push_parts(Attribute::PartitionKey, &[&reading.id]),
     }
     attributes.push(Attribute::Sequence, sequence);
     attributes.push(Attribute::Traceparent, trace);
     push_some(&mut attributes, Attribute::QuarantineReason, quarantine);
-    attributes.push_str(Attribute::Route, &subject(&reading.kind, *origin, template));
+    attributes.push_parts(Attribute::Route, &[&subject(&reading.kind, *origin, template)]);
     let message_id = format_args!("{vendor}/{source_name}/{}/{fingerprint:016x}{telling}", reading.id);
     attributes.push(Attribute::MessageId, &message_id);
     attributes.push(Attribute::Hop, hop);
@@ -141,7 +144,7 @@ fn lay_out(reading: &Reading, circumstances: &Circumstances<'_>, template: &Temp
 
 fn push_some(attributes: &mut Attributes, attribute: Attribute, value: Option<&str>) {
     if let Some(value) = value {
-        attributes.push_str(attribute, value);
+        attributes.push_parts(attribute, &[value]);
     }
 }
 

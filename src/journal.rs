@@ -31,6 +31,8 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::watch;
 
+use crate::wake;
+
 mod acknowledged;
 mod alarm;
 mod clock;
@@ -94,8 +96,8 @@ pub enum Keep {
 /// What is appended. The journal looks into neither part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// A first part, such as headers.
-    pub head: Vec<u8>,
+    /// A first part, such as headers; shared with whoever still reads it.
+    pub head: Arc<Vec<u8>>,
     /// A second part, such as a body; apart from the first so that the caller need not join them.
     pub body: Bytes,
 }
@@ -286,7 +288,7 @@ impl Journal {
     pub fn append(&self, record: Record) -> impl Future<Output = Result<u64, AppendError>> + Send + 'static + use<> {
         let queued = self.open.shared.enqueue(record);
         // A committer that died answers nobody, and what it had in hand is not known to be durable.
-        async move { queued?.await.unwrap_or(Err(AppendError::Failed)) }
+        async move { wake::gather(queued?).await.unwrap_or(Err(AppendError::Failed)) }
     }
 
     /// A cursor inside this process. It gives only what is durable; with [`Keep::UntilAcknowledged`], it leaves out what

@@ -24,7 +24,8 @@
 //! | [`observe`] | what happened | metrics, health, logs | sits on the request path |
 //!
 //! Around them: [`config`] and [`secrets`] (what the operator says), [`server`] (start and stop, in order), [`cli`] and
-//! [`commands`] (what the operator calls), [`schema`] (what subscribers may rely on), [`json`], [`pattern`] and [`wake`] (tools).
+//! [`commands`] (what the operator calls), [`schema`] (what subscribers may rely on), [`json`] and [`pattern`] (tools),
+//! [`wake`] (one wake-up for a group of events).
 //!
 //! # Promises, and the tests that guard each
 //!

@@ -5,7 +5,7 @@
 //! half at least, in constant time and without links.
 
 use std::{
-    collections::{HashMap, HashSet, hash_map::Entry},
+    collections::{HashMap, HashSet},
     hash::{BuildHasher as _, BuildHasherDefault, Hasher, RandomState},
     mem,
     sync::Mutex,
@@ -50,14 +50,9 @@ impl Generation {
     }
 
     fn remember(&mut self, key: u64, fingerprint: u64) {
-        match self.bodies.entry(key) {
-            Entry::Vacant(place) => {
-                place.insert(fingerprint);
-            }
-            Entry::Occupied(first) if *first.get() == fingerprint => {}
-            Entry::Occupied(_) => {
-                self.others.insert((key, fingerprint));
-            }
+        let first = *self.bodies.entry(key).or_insert(fingerprint);
+        if first != fingerprint {
+            self.others.insert((key, fingerprint));
         }
     }
 
@@ -71,7 +66,7 @@ impl Generation {
     }
 }
 
-/// The keys are hashes already.
+/// The keys are hashes already, by a hasher that no sender can predict ([`Recent::hasher`]): to hash them again adds nothing.
 #[derive(Debug, Default)]
 struct AsItIs(u64);
 
@@ -80,6 +75,7 @@ impl Hasher for AsItIs {
         self.0
     }
 
+    // The trait wants it; a `u64` comes by `write_u64`.
     fn write(&mut self, bytes: &[u8]) {
         bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
     }
@@ -98,8 +94,7 @@ impl Recent {
     /// Looks an event up.
     pub fn look(&self, source: &str, id: &str, fingerprint: u64) -> Seen {
         let key = self.hasher.hash_one((source, id));
-        let generations = self.lock();
-        match [0, 1].map(|place| generations[place].look(key, fingerprint)) {
+        match self.lock().each_ref().map(|generation| generation.look(key, fingerprint)) {
             [Seen::Repeat, _] | [_, Seen::Repeat] => Seen::Repeat,
             [Seen::Conflict, _] | [_, Seen::Conflict] => Seen::Conflict,
             [Seen::New, Seen::New] => Seen::New,

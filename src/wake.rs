@@ -10,35 +10,52 @@ use std::{
     future::poll_fn,
     mem,
     pin::pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Wake, Waker},
 };
 
 use tokio::sync::Notify;
 
 thread_local! {
+    /// This thread's list, once [`serve`] has run on it.
     static HERE: OnceCell<Arc<Gathered>> = const { OnceCell::new() };
 }
 
 /// The tasks of one event loop that other threads have woken.
 #[derive(Debug, Default)]
 struct Gathered {
-    tasks: Mutex<Vec<Waker>>,
-    some: Notify,
+    /// `None` while nobody empties it: then everyone is woken at once.
+    tasks: Mutex<Option<Vec<Waker>>>,
+    filled: Notify,
 }
 
-/// Gathers for the event loop that runs this, which must stay on its thread. Without it, [`gather`] changes nothing.
+/// Empties this thread's list for as long as its event loop runs, which must stay on the thread. Where it does not run,
+/// [`gather`] is the plain future.
 pub async fn serve() {
     let here = HERE.with(|here| Arc::clone(here.get_or_init(Arc::default)));
+    here.tasks().get_or_insert_default();
+    let _open = Open(Arc::clone(&here));
     let mut tasks = Vec::new();
     loop {
-        here.some.notified().await;
-        mem::swap(&mut tasks, &mut *here.tasks());
+        here.filled.notified().await;
+        if let Some(list) = here.tasks().as_mut() {
+            mem::swap(&mut tasks, list);
+        }
         tasks.drain(..).for_each(Waker::wake);
     }
 }
 
-/// The same future, woken together with others.
+/// A list that somebody empties; dropped, whoever is in it is woken, and later ones wake by themselves.
+struct Open(Arc<Gathered>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let left = self.0.tasks().take();
+        left.into_iter().flatten().for_each(Waker::wake);
+    }
+}
+
+/// The same future, woken through the list of the thread that polls it.
 pub async fn gather<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let mut bell: Option<Arc<Bell>> = None;
@@ -57,7 +74,7 @@ pub async fn gather<F: Future>(future: F) -> F::Output {
 
 impl Gathered {
     /// A panic elsewhere leaves a list that is still whole.
-    fn tasks(&self) -> std::sync::MutexGuard<'_, Vec<Waker>> {
+    fn tasks(&self) -> MutexGuard<'_, Option<Vec<Waker>>> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -75,11 +92,15 @@ impl Wake for Bell {
 
     fn wake_by_ref(self: &Arc<Self>) {
         let mut tasks = self.here.tasks();
-        tasks.push(self.task.clone());
-        let first = tasks.len() == 1;
+        let Some(list) = tasks.as_mut() else {
+            drop(tasks);
+            return self.task.wake_by_ref();
+        };
+        list.push(self.task.clone());
+        let first = list.len() == 1;
         drop(tasks);
         if first {
-            self.here.some.notify_one();
+            self.here.filled.notify_one();
         }
     }
 }
@@ -116,6 +137,34 @@ mod tests {
                 thread.join().unwrap();
             }
         });
+    }
+
+    #[tokio::test]
+    async fn a_group_is_gathered_while_somebody_serves() {
+        let server = tokio::spawn(serve());
+        tokio::task::yield_now().await;
+        let here = HERE.with(|here| here.get().map(Arc::clone)).unwrap();
+        let listed = || here.tasks().as_ref().map(Vec::len);
+        let group = || -> (Vec<_>, Vec<_>) { (0..30).map(|_| oneshot::channel::<()>()).unzip() };
+        let [(tell, told), (tell_later, told_later)] = [group(), group()];
+        let tasks: Vec<_> = told.into_iter().chain(told_later).map(|told| tokio::spawn(gather(told))).collect();
+        timeout(Duration::from_secs(10), async {
+            // All of them wait now.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            tell.into_iter().for_each(|tell| tell.send(()).unwrap());
+            assert_eq!(listed(), Some(30));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            assert_eq!(listed(), Some(0));
+            server.abort();
+            assert!(server.await.is_err());
+            tell_later.into_iter().for_each(|tell| tell.send(()).unwrap());
+            assert_eq!(listed(), None);
+            for task in tasks {
+                task.await.unwrap().unwrap();
+            }
+        })
+        .await
+        .expect("all of them wake");
     }
 
     #[tokio::test]

@@ -167,16 +167,9 @@ impl Shared {
         }
         let topic = topic.ok_or(PublishError::Unroutable)?;
         let headers = headers(message, self.encoding);
-        let structured;
-        let payload = match self.encoding {
-            Encoding::Structured => {
-                structured = message.structured();
-                structured.as_slice()
-            }
-            Encoding::Binary => &message.body,
-        };
-        let record =
-            FutureRecord::to(topic).key(message.get(Attribute::PartitionKey)).payload(payload).headers(headers);
+        let payload = message.payload(self.encoding);
+        let key = message.get(Attribute::PartitionKey);
+        let record = FutureRecord::to(topic).key(key).payload(&payload[..]).headers(headers);
         let delivery = self.send(record)?;
         Ok(UnderWay { delivery, catch_all })
     }
@@ -230,7 +223,7 @@ impl UnderWay {
         let mut record = FutureRecord::to(&catch_all).key(key).payload(payload);
         record.headers = message.headers().cloned();
         let sent = shared.producer.load().send_result(record).map_err(|(error, _record)| shared.failed(&error));
-        match flat(sent?.await) {
+        match flat(wake::gather(sent?).await) {
             Ok(()) => Ok(Ack::Stored),
             Err((code, _)) if is_unknown_topic(code) => Err(PublishError::Unroutable),
             Err((code, message)) => Err(shared.refusal(code, message.as_ref())),

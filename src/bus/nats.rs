@@ -12,11 +12,11 @@
 
 mod answer;
 mod connection;
+mod durability;
 mod headers;
 mod incoming;
 mod lanes;
 mod login;
-mod preflight;
 pub mod provision;
 mod publication;
 pub mod rights;
@@ -42,8 +42,8 @@ use tokio::{
 
 pub use self::{
     connection::connect_once,
+    durability::{Verdict, judge},
     incoming::Follower,
-    preflight::{Verdict, judge},
     subjects::{covers, wanted},
 };
 use self::{lanes::Lanes, waiting::Waiting};

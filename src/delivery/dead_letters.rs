@@ -148,9 +148,9 @@ impl DeadLetters {
     pub(super) async fn bury_unreadable(&self, head: Bytes, body: Bytes) -> Result<(), AppendError> {
         let mut attributes = Attributes::with_capacity(head.len() + 16);
         attributes.push(Attribute::DeadLetterReason, &Reason::Unreadable.as_str());
-        let mut bytes = attributes.into_encoded();
+        let mut bytes = Arc::unwrap_or_clone(attributes.into_encoded());
         bytes.extend_from_slice(&head);
-        self.append(Record { head: bytes, body }, "", Reason::Unreadable).await
+        self.append(Record { head: Arc::new(bytes), body }, "", Reason::Unreadable).await
     }
 
     async fn append(&self, record: Record, id: &str, reason: Reason) -> Result<(), AppendError> {

@@ -23,7 +23,6 @@ use crate::{
     envelope::{Message, attributes::Attribute},
     journal::{AppendError, Journal, Record, Stats},
     observe::metrics::Metrics,
-    wake,
 };
 
 /// Most spooled records in memory, and of them in flight, while they drain. A thousand at a round trip of 10 ms are
@@ -138,7 +137,7 @@ impl Spool {
         let appending = Appending { spool: self, ticket, place: None };
         let durable = self.journal.append(Record { head: message.attributes.into_encoded(), body: message.body });
         async move {
-            let sequence = wake::gather(durable).await?;
+            let sequence = durable.await?;
             appending.ended(sequence);
             self.metrics.spooled(cause);
             Ok(sequence)

@@ -171,6 +171,24 @@ fn assert_order(stored: &[String], per_key: usize) {
     assert!(counts.values().all(|count| *count == per_key), "{counts:?}");
 }
 
+/// What the event waits for comes from another thread, to a task that did not exist when it began to wait.
+#[tokio::test]
+async fn an_event_whose_sender_leaves_becomes_durable_all_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let house = House::open(directory.path(), DOWN);
+    tokio::spawn(crate::wake::serve());
+    tokio::task::yield_now().await;
+    for number in 0..20 {
+        let (sender, id) = (house.share(), number.to_string());
+        let sending = tokio::spawn(async move { sender.send(&id, "k").await });
+        tokio::task::yield_now().await;
+        sending.abort();
+        assert!(sending.await.is_err(), "it was waiting for the disk");
+    }
+    house.eventually("all are durable", || house.delivery.remembered() == 20).await;
+    house.eventually("nobody waits", || house.delivery.under_way() == 0).await;
+}
+
 #[tokio::test]
 async fn an_open_gate_leaves_the_disk_alone() {
     let outer = tempfile::tempdir().unwrap();

@@ -174,9 +174,9 @@ impl Attributes {
         &self.encoded
     }
 
-    /// The bytes, given away; copied while clones are left.
-    pub fn into_encoded(self) -> Vec<u8> {
-        Arc::unwrap_or_clone(self.encoded)
+    /// The bytes, shared with every clone.
+    pub fn into_encoded(self) -> Arc<Vec<u8>> {
+        self.encoded
     }
 
     /// Adds one. Values are bounded where they come from (ids at 256 bytes, configuration at its own limits), far below
@@ -185,9 +185,9 @@ impl Attributes {
         self.push_with(attribute, |text| write!(text, "{value}"));
     }
 
-    /// [`Attributes::push`] for what is text already.
-    pub fn push_str(&mut self, attribute: Attribute, value: &str) {
-        self.push_with(attribute, |text| text.write_str(value));
+    /// [`Attributes::push`] for what is text already, in parts: they are copied, since to format them costs more.
+    pub fn push_parts(&mut self, attribute: Attribute, parts: &[&str]) {
+        self.push_with(attribute, |text| parts.iter().try_for_each(|part| text.write_str(part)));
     }
 
     fn push_with(&mut self, attribute: Attribute, write: impl FnOnce(&mut Text<'_>) -> std::fmt::Result) {

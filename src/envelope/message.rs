@@ -91,7 +91,7 @@ impl Message {
         json
     }
 
-    /// What a subscriber gets as the payload.
+    /// The payload: the whole event in structured mode, the body alone in binary mode.
     pub fn payload(&self, encoding: Encoding) -> Bytes {
         match encoding {
             Encoding::Structured => self.structured().into(),

@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(Header::decode(&header), Header::Valid { marker });
 
         let mut frame = Vec::new();
-        encode_frame(&mut frame, marker, 7, 9, &Record { head: b"he".to_vec(), body: "body".into() });
+        encode_frame(&mut frame, marker, 7, 9, &Record { head: b"he".to_vec().into(), body: "body".into() });
         assert_eq!(&frame[..8], b"markmark");
         assert_eq!(frame[8..12], crc32c::crc32c(&frame[12..]).to_le_bytes());
         assert_eq!(&frame[12..], b"\x02\0\0\0\x04\0\0\0\x07\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0hebody");

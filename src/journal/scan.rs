@@ -231,7 +231,7 @@ mod tests {
     }
 
     fn frame(into: &mut Vec<u8>, sequence: u64, body: Vec<u8>) {
-        encode_frame(into, Marker(*b"markmark"), sequence, 1, &Record { head: vec![], body: body.into() });
+        encode_frame(into, Marker(*b"markmark"), sequence, 1, &Record { head: vec![].into(), body: body.into() });
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub(super) fn wait<F: Future>(future: F) -> F::Output {
 }
 
 pub(super) fn record(body: impl Into<Bytes>) -> Record {
-    Record { head: b"head".to_vec(), body: body.into() }
+    Record { head: b"head".to_vec().into(), body: body.into() }
 }
 
 pub(super) fn append(journal: &Journal, body: impl Into<Bytes>) -> Result<u64, AppendError> {

@@ -7,7 +7,6 @@ use async_nats::{
     StatusCode,
     jetstream::{publish::PublishAck, response::Response},
 };
-
 use memchr::memmem;
 
 use crate::bus::{Ack, PublishError};
@@ -46,18 +45,23 @@ pub(super) fn meaning(reply: &async_nats::Message) -> Meaning {
     if reply.status == Some(StatusCode::NO_RESPONDERS) {
         return Meaning::Nobody;
     }
-    // Nearly every answer. What tells of an error may look like an acknowledgement beside it, so it is read as either.
+    // Nearly always an acknowledgement, read without the buffer that `Response`, one of two shapes, costs. An error may
+    // have an acknowledgement's members beside it, so whatever mentions one is read the long way.
     if memmem::find(&reply.payload, b"\"error\"").is_none()
-        && let Ok(ack) = serde_json::from_slice::<PublishAck>(&reply.payload)
+        && let Ok(ack) = serde_json::from_slice(&reply.payload)
     {
-        return Meaning::Stored(if ack.duplicate { Ack::Duplicate } else { Ack::Stored });
+        return stored(&ack);
     }
     match serde_json::from_slice::<Response<PublishAck>>(&reply.payload) {
-        Ok(Response::Ok(ack)) => Meaning::Stored(if ack.duplicate { Ack::Duplicate } else { Ack::Stored }),
+        Ok(Response::Ok(ack)) => stored(&ack),
         Ok(Response::Err { error }) => refusal(error.error_code().0, error.code()),
         // Something else than a stream has answered: a service that listens on the subject.
         Err(_) => Meaning::Failed(PublishError::Unprovisioned),
     }
+}
+
+fn stored(ack: &PublishAck) -> Meaning {
+    Meaning::Stored(if ack.duplicate { Ack::Duplicate } else { Ack::Stored })
 }
 
 fn refusal(code: u64, status: usize) -> Meaning {

@@ -19,8 +19,9 @@ use tokio::{
 };
 
 use super::{
-    Link, Shared, StartError, login,
-    preflight::{self, Look},
+    Link, Shared, StartError,
+    durability::{self, Look},
+    login,
     waiting::Waiting,
 };
 use crate::{
@@ -70,7 +71,7 @@ async fn serve(config: &Config, metrics: Arc<Metrics>, told: mpsc::SyncSender<Re
         let link = *shared.link.borrow();
         let mut look = None;
         if link.up {
-            let first = preflight::look(&shared, config, &metrics, None).await;
+            let first = durability::look(&shared, config, &metrics, None).await;
             if let Some(text) = first.refusal(config) {
                 return Err(StartError::Stream(format!("stream {} {text}", shared.stream)));
             }
@@ -249,10 +250,12 @@ async fn watch_link(shared: Arc<Shared>, events: Arc<Events>, metrics: Option<Ar
             continue;
         }
         shared.link.send_replace(now);
+        if up {
+            events.waiting.reconnected(connects);
+        }
         if before.up && !up {
             tracing::warn!(thread, "NATS connection lost");
         } else if up && connects != before.connects {
-            events.waiting.reconnected(connects);
             // The first connection is none made again.
             if let Some(metrics) = &metrics {
                 metrics.bus.reconnects.inc_by(connects.saturating_sub(before.connects.max(1)));
@@ -275,7 +278,7 @@ async fn look_again(shared: &Shared, config: &Config, metrics: &Metrics, mut loo
             Err(_) if shared.link.borrow().up => {}
             Err(_) => continue,
         }
-        let look = preflight::look(shared, config, metrics, last.as_ref()).await;
+        let look = durability::look(shared, config, metrics, last.as_ref()).await;
         if let Some(text) = look.refusal(config).filter(|_| last.as_ref() != Some(&look)) {
             tracing::error!("stream {} {text}", shared.stream);
         }

@@ -4,11 +4,12 @@
 //! two that the server reads; nothing of a request can add a line.
 //!
 //! The client's map hashes, allocates and copies each header, and twenty of them cost more than the rest of a
-//! publication (a sixth of the gateway's CPU time with JetStream). So it gets one entry, whose value is the other lines
-//! as they stand on the wire. Read from a string, as serde does it, a value is taken as it is; made in any other
-//! way, it must be one line.
+//! publication (a sixth of the gateway's CPU time with JetStream). So it gets one entry, the stream's, which every message
+//! has and which the configuration holds to the letters of a stream's name; its value goes on with the other lines as they
+//! stand on the wire. A value read by serde is taken as it is; made in any other way, it must be one line. That the client
+//! writes it so: `it::nats::events_arrive_with_their_headers_in_both_modes`.
 
-use async_nats::{HeaderMap, header::NATS_EXPECTED_STREAM};
+use async_nats::{HeaderMap, HeaderValue, header::NATS_EXPECTED_STREAM};
 
 use crate::{
     bus::PublishError,
@@ -16,13 +17,16 @@ use crate::{
     envelope::{Message, attributes::Attribute, message::Binding},
 };
 
+/// Bytes of the headers' names and of what stands between them and their values, at most.
+const NAMES: usize = 512;
+
 /// Lays the headers out. `stream`: what must take the message, so that a subject that another stream has captured is
 /// noticed.
 ///
 /// # Errors
 /// The client does not take them.
 pub(super) fn headers(message: &Message, stream: &str, encoding: Encoding) -> Result<HeaderMap, PublishError> {
-    let mut lines = String::with_capacity(message.attributes.encoded().len() + 512);
+    let mut lines = String::with_capacity(message.attributes.encoded().len() + NAMES);
     lines.push_str(stream);
     line(&mut lines, "Nats-Msg-Id", message.get(Attribute::MessageId));
     if let Some(content_type) = message.content_type(Binding::Nats, encoding) {
@@ -31,7 +35,7 @@ pub(super) fn headers(message: &Message, stream: &str, encoding: Encoding) -> Re
     for (name, value) in message.headers(Binding::Nats) {
         line(&mut lines, name, &value);
     }
-    let value: async_nats::HeaderValue =
+    let value: HeaderValue =
         serde_json::from_value(serde_json::Value::String(lines)).map_err(|_| PublishError::Error)?;
     Ok(HeaderMap::from_iter([(NATS_EXPECTED_STREAM, value)]))
 }

@@ -5,6 +5,7 @@
 
 use std::{
     future::ready,
+    pin::pin,
     sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
@@ -13,6 +14,7 @@ use std::{
 use async_nats::PublishErrorKind;
 use tokio::{
     sync::oneshot,
+    task::coop::unconstrained,
     time::{Instant, sleep_until, timeout, timeout_at},
 };
 
@@ -77,7 +79,9 @@ pub(super) fn publish_here(lane: Arc<Shared>, message: Message) -> Publication {
 /// is registered anew by the next poll.
 fn hand_over(shared: Arc<Shared>, message: Message) -> (Poll<Result<Ack, PublishError>>, Publication) {
     let mut publication: Publication = Box::pin(run(shared, message));
-    (publication.as_mut().poll(&mut Context::from_waker(Waker::noop())), publication)
+    // Whatever the task has done before: a poll put off would lose the place.
+    let first = pin!(unconstrained(publication.as_mut())).poll(&mut Context::from_waker(Waker::noop()));
+    (first, publication)
 }
 
 async fn run(shared: Arc<Shared>, message: Message) -> Result<Ack, PublishError> {
@@ -88,10 +92,12 @@ async fn run(shared: Arc<Shared>, message: Message) -> Result<Ack, PublishError>
     let mut unknown = false;
     let mut nobody = 0;
     loop {
+        let answer = ticket.wait(message.attributes.clone());
         let Ok(handed_over) = timeout_at(deadline, shared.hand_over(&message, &ticket, &reply_to)).await else {
             return Err(given_up(unknown));
         };
-        let pause = match shared.answer(handed_over?, deadline).await {
+        handed_over?;
+        let pause = match shared.answer(answer, deadline).await {
             Meaning::Stored(ack) => return Ok(ack),
             Meaning::Failed(error) => return Err(error),
             Meaning::Unknown => {
@@ -120,21 +126,16 @@ fn given_up(unknown: bool) -> PublishError {
 }
 
 impl Shared {
-    /// Waits for its turn and for a connection, then gives the message to the client. Gives where its answer comes.
-    async fn hand_over(
-        &self,
-        message: &Message,
-        ticket: &Ticket<'_>,
-        reply_to: &str,
-    ) -> Result<oneshot::Receiver<Answer>, PublishError> {
+    /// Waits for its turn and for a connection, then gives the message to the client.
+    async fn hand_over(&self, message: &Message, ticket: &Ticket<'_>, reply_to: &str) -> Result<(), PublishError> {
         let _turn = self.turn.lock().await;
         let connection = self.connected().await?;
         let headers = headers(message, &self.stream, self.encoding)?;
         let (subject, reply_to) = (message.route().to_owned(), reply_to.to_owned());
         let payload = message.payload(self.encoding);
-        let answer = ticket.wait(message, connection);
+        ticket.goes_over(connection);
         let handed_over = self.client.publish_with_reply_and_headers(subject, reply_to, headers, payload).await;
-        handed_over.map(|()| answer).map_err(|error| match error.kind() {
+        handed_over.map_err(|error| match error.kind() {
             PublishErrorKind::MaxPayloadExceeded => PublishError::TooLarge,
             PublishErrorKind::InvalidSubject => PublishError::Unroutable,
             // The client is closed.

@@ -13,7 +13,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use crate::envelope::{Attributes, Message, attributes::Attribute};
+use crate::envelope::{Attributes, attributes::Attribute};
 
 /// What ends an attempt.
 #[derive(Debug)]
@@ -37,8 +37,10 @@ pub(super) struct Waiting {
 
 #[derive(Debug)]
 struct Entry {
-    message: Attributes,
-    connection: u64,
+    /// For the route, should it be forbidden: a clone shares the text, a `String` would copy it for each event.
+    attributes: Attributes,
+    /// Number of the connection that the attempt went over; none before it has its turn.
+    connection: Option<u64>,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -60,12 +62,12 @@ impl Waiting {
 
     /// Ends every attempt on a subject.
     pub(super) fn forbid(&self, subject: &str) {
-        self.end(|entry| entry.message.get(Attribute::Route) == Some(subject), || Answer::Forbidden);
+        self.end(|entry| entry.attributes.get(Attribute::Route) == Some(subject), || Answer::Forbidden);
     }
 
     /// Ends every attempt over an earlier connection than this one.
     pub(super) fn reconnected(&self, connection: u64) {
-        self.end(|entry| entry.connection != connection, || Answer::Lost);
+        self.end(|entry| entry.connection.is_some_and(|own| own != connection), || Answer::Lost);
     }
 
     /// Ends every attempt.
@@ -97,13 +99,18 @@ impl Ticket<'_> {
         self.number
     }
 
-    /// Begins to wait, before an attempt over the connection of this number. An answer to an earlier attempt counts for
-    /// this one too.
-    pub(super) fn wait(&self, message: &Message, connection: u64) -> oneshot::Receiver<Answer> {
+    /// Begins to wait, before an attempt. An answer to an earlier attempt counts for this one too.
+    pub(super) fn wait(&self, attributes: Attributes) -> oneshot::Receiver<Answer> {
         let (answer, answered) = oneshot::channel();
-        let entry = Entry { message: message.attributes.clone(), connection, answer };
-        self.waiting.lock().insert(self.number, entry);
+        self.waiting.lock().insert(self.number, Entry { attributes, connection: None, answer });
         answered
+    }
+
+    /// The attempt goes over the connection of this number.
+    pub(super) fn goes_over(&self, connection: u64) {
+        if let Some(entry) = self.waiting.lock().get_mut(&self.number) {
+            entry.connection = Some(connection);
+        }
     }
 }
 
@@ -117,27 +124,30 @@ impl Drop for Ticket<'_> {
 mod tests {
     use super::*;
 
-    fn on(route: &str) -> Message {
+    fn on(route: &str) -> Attributes {
         let mut attributes = Attributes::default();
         attributes.push(Attribute::Route, &route);
-        Message { attributes, body: bytes::Bytes::new() }
+        attributes
     }
 
     #[test]
     fn a_forbidden_subject_ends_its_own_attempts_and_leaves_nothing_behind() {
         let waiting = Waiting::default();
         let (first, second) = (waiting.ticket(), waiting.ticket());
-        let (mut mine, mut other) = (first.wait(&on("a.b"), 1), second.wait(&on("a.c"), 1));
+        let (mut mine, mut other) = (first.wait(on("a.b")), second.wait(on("a.c")));
         waiting.forbid("a.b");
         assert!(matches!(mine.try_recv(), Ok(Answer::Forbidden)));
         assert!(other.try_recv().is_err());
         waiting.deafen();
         assert!(matches!(other.try_recv(), Ok(Answer::Deaf)));
-        let (mut earlier, mut later) = (first.wait(&on("a.b"), 1), second.wait(&on("a.b"), 2));
+        let third = waiting.ticket();
+        let [mut earlier, mut later, mut unsent] = [&first, &second, &third].map(|ticket| ticket.wait(on("a.b")));
+        first.goes_over(1);
+        second.goes_over(2);
         waiting.reconnected(2);
         assert!(matches!(earlier.try_recv(), Ok(Answer::Lost)));
-        assert!(later.try_recv().is_err());
-        let _unanswered = first.wait(&on("a.b"), 2);
+        assert!(later.try_recv().is_err() && unsent.try_recv().is_err());
+        drop(third);
         drop((first, second));
         assert!(waiting.lock().is_empty());
     }
