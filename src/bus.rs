@@ -88,12 +88,12 @@ pub enum PublishError {
 }
 
 /// A publication under way. It was handed over when it was made, so that calls keep their order; dropping it takes
-/// nothing back.
+/// nothing back. On an event loop that is attached ([`Bus::attach`]) it goes on only while it is polled.
 pub type Publication = Pin<Box<dyn Future<Output = Result<Ack, PublishError>> + Send>>;
 
 impl Bus {
     /// Publishes one message. It is handed over when this returns, so calls keep their order; the future resolves when
-    /// the message is durable, and dropping it takes nothing back.
+    /// the message is durable. What dropping it means: see [`Publication`].
     ///
     /// # Errors
     /// See [`PublishError`].

@@ -1,9 +1,9 @@
 //! Delivery: makes an event durable, or says that it is not.
 //!
 //! In: an [`Envelope`]. Out: a [`Receipt`], only after the bus has acknowledged or the spool has fsynced (P1). The work
-//! runs in the sender's request; what is left of it when the sender goes, or is answered, goes on in a task of its own:
-//! hyper drops a handler when the client closes or merely half-closes its side, and an event that was verified must not
-//! depend on the sender's patience. Knows nothing of HTTP.
+//! runs in the sender's request; what is left of it when the sender is answered (hedged, or too slow), or when its connection
+//! ends, goes on in a task of its own: an event that was verified must not depend on anyone's patience. Knows nothing of
+//! HTTP.
 //!
 //! ```text
 //! open gate    deliver -> outlet -> bus

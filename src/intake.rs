@@ -97,7 +97,7 @@ enum NotAccepted {
 }
 
 /// What became known of a request on its way, for its line in the log. A story whose end is never told is that of a
-/// sender who left before the answer: hyper has dropped the handler, the event, if there was one, goes its way.
+/// connection that ended before the answer, and the handler with it; the event, if there was one, goes its way.
 #[derive(Debug)]
 struct Story<'g> {
     gateway: &'g Gateway,
@@ -265,7 +265,7 @@ impl Drop for Story<'_> {
     fn drop(&mut self) {
         self.gateway.metrics.inflight_requests.dec();
         if !self.told {
-            self.write(NO_ANSWER, "abandoned", Some("the sender left before the answer"));
+            self.write(NO_ANSWER, "abandoned", Some("the connection ended before the answer"));
         }
     }
 }

@@ -62,6 +62,8 @@ fn a_killed_broker(kind: Kind) {
                 through_spool.wait_for(300);
                 assert_eq!(spooled.get_admin("/readyz").status, 200, "the spool takes events");
                 broker.start();
+                // The workers' connections may serve long before that of the process, which is counted below.
+                [&spooled, &direct].into_iter().for_each(|gateway| gateway.wait_for_metric("bus_up", 1.0));
             }
             straight.wait_for(200);
         });
