@@ -375,6 +375,8 @@ impl World {
             self.go_well();
             let quiet = self.flights.is_empty() && self.queue.is_empty() && self.ghosts.is_empty();
             if quiet && self.journal.is_empty() && self.gate.open() {
+                // The drain goes on until it finds nothing; only then does the gate forget what was acknowledged unread.
+                self.look();
                 return;
             }
         }
