@@ -35,10 +35,10 @@ use crate::{
     body::Body,
     bus::{Ack, Bus, PublishError},
     endpoint::Endpoint,
-    envelope::{Attributes, Envelope, Message, attributes::Attribute},
+    envelope::{Envelope, Message, attributes::Attribute},
     journal::AppendError,
     observe::metrics::{EventResult, Metrics},
-    recent::{Recent, Seen},
+    recent::{Name, Recent, Seen},
 };
 
 pub mod dead_letters;
@@ -138,7 +138,8 @@ impl Delivery {
         label: &'static str,
     ) -> Result<Receipt, Undeliverable> {
         let id = envelope.attributes.get(Attribute::Id).unwrap_or_default();
-        let seen = self.recent.look(&endpoint.identity.name, id, envelope.fingerprint);
+        let name = self.recent.name(&endpoint.identity.name, id, envelope.fingerprint);
+        let seen = self.recent.look(name);
         match seen {
             Seen::Repeat => {
                 endpoint.metrics.dedup_hits.inc();
@@ -149,8 +150,8 @@ impl Delivery {
             Seen::New => {}
         }
         let (tell, told) = oneshot::channel();
-        let Envelope { attributes, body, fingerprint } = envelope;
-        let event = Event { endpoint, label, attributes: attributes.clone(), fingerprint };
+        let Envelope { attributes, body, .. } = envelope;
+        let event = Event { endpoint, label, name };
         let message = Message { attributes, body: body.share() };
         let pending = Pending { delivery: Arc::clone(self), event, tell, _under_way: UnderWay::begin(self) };
         let mut work = Work::new(Arc::clone(self).carry(message, body, pending));
@@ -276,16 +277,14 @@ struct Pending {
 struct Event {
     endpoint: Arc<Endpoint>,
     label: &'static str,
-    attributes: Attributes,
-    fingerprint: u64,
+    name: Name,
 }
 
 impl Pending {
     /// It is durable: remember it, count it, tell.
     fn durable(self) {
-        let Event { endpoint, label, attributes, fingerprint } = &self.event;
-        let id = attributes.get(Attribute::Id).unwrap_or_default();
-        self.delivery.recent.remember(&endpoint.identity.name, id, *fingerprint);
+        let Event { endpoint, label, name } = &self.event;
+        self.delivery.recent.remember(*name);
         endpoint.metrics.event(label, EventResult::Accepted);
         endpoint.metrics.last_event.set(jiff::Timestamp::now().as_second());
         // The sender may have gone.

@@ -22,6 +22,13 @@ pub enum Seen {
     Conflict,
 }
 
+/// An event's name in one memory, made once by [`Recent::name`].
+#[derive(Debug, Clone, Copy)]
+pub struct Name {
+    key: u64,
+    fingerprint: u64,
+}
+
 /// The memory, shared by all workers.
 #[derive(Debug)]
 pub struct Recent {
@@ -91,9 +98,13 @@ impl Recent {
         Recent { hasher: RandomState::new(), half: bound.div_ceil(2), generations: Mutex::default() }
     }
 
+    /// What an event is looked up and remembered by. `fingerprint`: of its body.
+    pub fn name(&self, source: &str, id: &str, fingerprint: u64) -> Name {
+        Name { key: self.hasher.hash_one((source, id)), fingerprint }
+    }
+
     /// Looks an event up.
-    pub fn look(&self, source: &str, id: &str, fingerprint: u64) -> Seen {
-        let key = self.hasher.hash_one((source, id));
+    pub fn look(&self, Name { key, fingerprint }: Name) -> Seen {
         match self.lock().each_ref().map(|generation| generation.look(key, fingerprint)) {
             [Seen::Repeat, _] | [_, Seen::Repeat] => Seen::Repeat,
             [Seen::Conflict, _] | [_, Seen::Conflict] => Seen::Conflict,
@@ -102,8 +113,7 @@ impl Recent {
     }
 
     /// Remembers an event that is durable.
-    pub fn remember(&self, source: &str, id: &str, fingerprint: u64) {
-        let key = self.hasher.hash_one((source, id));
+    pub fn remember(&self, Name { key, fingerprint }: Name) {
         let mut generations = self.lock();
         let [young, old] = &mut *generations;
         young.remember(key, fingerprint);
@@ -136,23 +146,23 @@ mod tests {
     #[test]
     fn a_repeat_is_the_same_source_id_and_body() {
         let recent = Recent::new(10);
-        assert_eq!(recent.look("a", "1", 7), Seen::New);
-        recent.remember("a", "1", 7);
-        assert_eq!(recent.look("a", "1", 7), Seen::Repeat);
-        assert_eq!(recent.look("a", "1", 8), Seen::Conflict);
-        assert_eq!(recent.look("b", "1", 7), Seen::New);
-        recent.remember("a", "1", 8);
-        assert_eq!(recent.look("a", "1", 7), Seen::Repeat, "the other body does not push it out");
+        assert_eq!(recent.look(recent.name("a", "1", 7)), Seen::New);
+        recent.remember(recent.name("a", "1", 7));
+        assert_eq!(recent.look(recent.name("a", "1", 7)), Seen::Repeat);
+        assert_eq!(recent.look(recent.name("a", "1", 8)), Seen::Conflict);
+        assert_eq!(recent.look(recent.name("b", "1", 7)), Seen::New);
+        recent.remember(recent.name("a", "1", 8));
+        assert_eq!(recent.look(recent.name("a", "1", 7)), Seen::Repeat, "the other body does not push it out");
     }
 
     #[test]
     fn the_bound_holds_and_the_newest_half_stays() {
         let recent = Recent::new(100);
         for i in 0..1000 {
-            recent.remember("a", &i.to_string(), i);
+            recent.remember(recent.name("a", &i.to_string(), i));
             assert!(recent.len() <= 100);
             for newer in i.saturating_sub(49)..=i {
-                assert_eq!(recent.look("a", &newer.to_string(), newer), Seen::Repeat, "{newer} of {i}");
+                assert_eq!(recent.look(recent.name("a", &newer.to_string(), newer)), Seen::Repeat, "{newer} of {i}");
             }
         }
     }
@@ -160,7 +170,7 @@ mod tests {
     #[test]
     fn the_smallest_memory_holds_one() {
         let recent = Recent::new(1);
-        recent.remember("a", "1", 7);
-        assert_eq!(recent.look("a", "1", 7), Seen::Repeat);
+        recent.remember(recent.name("a", "1", 7));
+        assert_eq!(recent.look(recent.name("a", "1", 7)), Seen::Repeat);
     }
 }
