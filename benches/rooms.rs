@@ -1,52 +1,52 @@
 //! The rooms on the way of an event, one by one: `make bench`.
 #![expect(clippy::expect_used, reason = "a bench that cannot set itself up has nothing to measure")]
 
-use std::{hint::black_box, path::Path, sync::Arc, time::Duration};
+use std::{hint::black_box, net::IpAddr, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use hookbus::{
-    body::Body,
-    bus,
-    config::{BusKind, Config, Encoding, Source},
+    config::{BusKind, Config, Encoding, LogConfig, LogFormat, LogLevel, SourceConfig},
     endpoint::{Endpoint, Endpoints},
     envelope::{Envelope, Message, Stamp, message::Binding, route::Template},
-    intake::Received,
-    journal::{Journal, Keep, Options, Record},
+    event::{self, Event},
     json,
-    observe::metrics::Metrics,
+    log::{self, History, Lines, RequestLine},
+    request::{Body, Received},
     secrets::Secret,
-    vendor::{self, Vendor},
-    verify::{self, sign},
+    server::metrics::Metrics,
+    vendors::Vendor,
+    verify::sign,
 };
+use journal::{Journal, Keep, Options, Record};
 
 const SECRET: &str = "whsec_Zm9vYmFyMTA5OXBvbGljeQ";
 const PATH: &str = "/webhooks/1099policy";
 
 /// About 700 bytes: the documented example of S1, in the form with an id.
 fn body() -> Bytes {
-    let sample = include_str!("../src/vendor/samples/1099policy/event_api/policy.active.json");
+    let sample = include_str!("../src/vendors/policy1099/samples/event_api/policy.active.json");
     Bytes::from_static(sample.as_bytes())
 }
 
 fn endpoint(directory: &Path) -> Arc<Endpoint> {
     let file = directory.join("secret");
     std::fs::write(&file, SECRET).expect("a secret file");
-    let source = Source::defaults("acme", Vendor::Policy1099, PATH, vec![file]);
+    let source = SourceConfig::defaults("acme", Vendor::Policy1099, PATH, vec![file]);
     let config = Config::defaults(BusKind::Journal, vec![source]);
     let (_metrics, sources) = Metrics::new(&config).expect("metrics");
     let endpoints = Endpoints::load(&config.sources, sources).expect("endpoints");
     Arc::clone(endpoints.find(PATH).expect("the endpoint"))
 }
 
-fn received(endpoint: &Arc<Endpoint>) -> Received {
+fn received() -> Received {
     let arrival = jiff::Timestamp::now();
     let secret = Secret::from_text(SECRET.into()).expect("a secret");
     let mut headers = http::HeaderMap::new();
     for (name, value) in sign::headers(Vendor::Policy1099, &secret, arrival.as_second(), &body()) {
         headers.insert(name, value.parse().expect("a header"));
     }
-    Received { endpoint: Arc::clone(endpoint), headers, body: Body::unbudgeted(body()), arrival }
+    Received { headers, body: Body::unbudgeted(body()), arrival }
 }
 
 fn rooms(c: &mut Criterion) {
@@ -57,35 +57,70 @@ fn rooms(c: &mut Criterion) {
     let mut group = c.benchmark_group("room");
     group.throughput(Throughput::Bytes(body.len() as u64));
 
-    let signed = received(&endpoint);
+    let signed = received();
     let now_ms = signed.arrival.as_millisecond();
     group.bench_function("verify", |b| {
         b.iter(|| endpoint.verifier.check(black_box(&signed.headers), black_box(&body), now_ms));
     });
     group.bench_function("normalise", |b| {
-        b.iter(|| vendor::read(Vendor::Policy1099, "acme", black_box(&body)));
+        b.iter(|| event::read(Vendor::Policy1099, "acme", black_box(&body)));
     });
     group.bench_function("validate_with_serde_json", |b| {
         b.iter(|| serde_json::from_slice::<&serde_json::value::RawValue>(black_box(&body)).map(|raw| raw.get().len()));
     });
     group.bench_function("envelope", |b| {
-        let event = || vendor::normalise(verify::verify(received(&endpoint)).expect("verified"));
+        let event = || Event::new(endpoint.verifier.verify(received()).expect("verified"));
         b.iter_batched(event, |event| Envelope::new(event, &template, &stamp), criterion::BatchSize::SmallInput);
     });
-    let event = vendor::normalise(verify::verify(received(&endpoint)).expect("verified"));
+    let event = Event::new(endpoint.verifier.verify(received()).expect("verified"));
     let envelope = Envelope::new(event, &template, &stamp);
     let message: Message =
-        bus::message(Bytes::copy_from_slice(envelope.attributes().encoded()), body.clone()).expect("a message");
+        Message::decode(Bytes::copy_from_slice(envelope.attributes().encoded()), body.clone()).expect("a message");
     group.bench_function("structured", |b| b.iter(|| black_box(&message).structured()));
     group.bench_function("binary_headers", |b| {
         b.iter(|| {
-            let message = black_box(&message);
-            let mode = message.content_type(Binding::Kafka, Encoding::Binary).map_or(0, str::len);
-            message.headers(Binding::Kafka).map(|(name, value)| name.len() + value.len()).sum::<usize>() + mode
+            let headers = black_box(&message).headers(Binding::Kafka, Encoding::Binary);
+            headers.map(|(name, value)| name.len() + value.len()).sum::<usize>()
         });
     });
     group.bench_function("compact", |b| b.iter(|| json::compact(black_box(&body)).map(<[u8]>::len).sum::<usize>()));
     group.finish();
+}
+
+/// A request whose event is durable.
+fn line() -> RequestLine<'static> {
+    RequestLine {
+        source: "acme",
+        status: 200,
+        outcome: "accepted",
+        reason: None,
+        event_type: Some("com.1099policy.policy.active"),
+        event_id: Some("evt_18d71a56a21e22fcd6decf09627d376194"),
+        entity: Some("pol_9f2c41"),
+        path: None,
+        sender: IpAddr::from([203, 0, 113, 7]),
+        user_agent: Some(b"Convoy/1.0"),
+        secret: Some("1099policy"),
+        bytes: 653,
+        duration: Duration::from_micros(1371),
+        trace_id: Some("1beda568c565ac6cd8e86b3ef920dffb"),
+    }
+}
+
+/// The copy of one request for the console.
+fn history(c: &mut Criterion) {
+    let (history, line) = (History::default(), line());
+    c.bench_function("history", |b| b.iter(|| history.push(black_box(&line))));
+}
+
+/// The line of one request; nothing reads the buffer, so that most lines are laid out and dropped.
+fn log_line(c: &mut Criterion) {
+    let line = line();
+    let lines = Lines::new(LogLevel::Info);
+    let config = LogConfig { format: LogFormat::Json, level: LogLevel::Info };
+    tracing::subscriber::with_default(log::subscriber(&config, &lines), || {
+        c.bench_function("log", |b| b.iter(|| lines.request(black_box(&line))));
+    });
 }
 
 fn journal(c: &mut Criterion) {
@@ -122,5 +157,5 @@ fn journal(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, rooms, journal);
+criterion_group!(benches, rooms, history, log_line, journal);
 criterion_main!(benches);

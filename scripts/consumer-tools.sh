@@ -31,5 +31,14 @@ if [ ! -d "$tools/asyncapi/node_modules/@asyncapi/parser" ]; then
   npm install --silent --no-fund --no-audit --no-package-lock --prefix "$tools/asyncapi" @asyncapi/parser@3.6.3
 fi
 
+# What the handlers of tests/sdk are written with, as in the vendors' documents.
+handlers=$tools/handlers
+if [ ! -e "$handlers/installed" ]; then
+  rm -rf "$handlers"
+  python3 -m pip install --quiet --no-warn-conflicts --root-user-action=ignore --target "$handlers/python" flask==3.1.3
+  npm install --silent --no-fund --no-audit --no-package-lock --prefix "$handlers/node" express@5.2.1
+  touch "$handlers/installed"
+fi
+
 # Go looks by itself whether anything has changed.
 (cd "$examples/go" && go build -o "$consumers/go/" ./nats ./kafka)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the system packages that building hookbus needs and that are not there: a C compiler, and the libraries that the
-# Kafka client links. Does nothing, and asks for no rights, when all are there.
+# Kafka client links. Does nothing, and asks for no permissions, when all are there.
 set -euo pipefail
 
 missing=()

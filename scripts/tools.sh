@@ -43,6 +43,8 @@ scripts/chart-tools.sh
 
 # The proxies of the rolling-update test.
 scripts/proxies.sh
+# The browser that opens the console.
+scripts/browser-tools.sh
 # What builds, runs and checks deploy/.
 scripts/image-tools.sh
 

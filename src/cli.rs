@@ -1,4 +1,5 @@
-//! The command line: words into calls, results into exit codes. 0 done, 1 failed, 64 used or configured wrongly.
+//! The command line: words into calls, results into exit codes. 0 done, 1 failed, 2 `explain`: refused,
+//! `endpoints plan`: something to do, `endpoints rotate`: not done yet, 64 used or configured wrongly.
 
 use std::{
     path::{Path, PathBuf},
@@ -8,13 +9,19 @@ use std::{
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::{
-    commands::{check, provision, replay, schema, serve, tail, trigger},
-    config::{Config, Loaded, Problems},
+    commands::{
+        check, drain, endpoints, explain, failure::Failure, forward, provision, replay, schema, serve, tail, timeline,
+        trigger,
+    },
+    config::Config,
     schema::Scope,
 };
 
 /// sysexits.h `EX_USAGE`: the operator must change something before a restart can help.
 const EX_USAGE: u8 = 64;
+
+/// The answer to what was asked is no: `explain`, a request that the gateway would refuse; `endpoints plan`, something to do; `endpoints rotate`, not done yet.
+const NO: u8 = 2;
 
 /// The configuration file, unless another is named.
 const CONFIG: &str = "hookbus.toml";
@@ -89,6 +96,32 @@ enum Command {
     #[command(verbatim_doc_comment)]
     Tail(tail::Options),
 
+    /// Post events from the bus to your own handler, signed anew as their vendor signs
+    ///
+    /// The handler gets the body's own bytes, and headers made with the local secret of `--secret-file`. Each attempt is a line:
+    /// time, type, id, milliseconds, status. An event that the handler does not take is posted again with `--retry`.
+    ///
+    /// Examples:
+    ///   hookbus forward "$HANDLER" --secret-file local-secret
+    ///   hookbus forward "$HANDLER" --secret-file local-secret --type 'file.>' --since 2h --retry 5
+    #[command(verbatim_doc_comment)]
+    Forward(forward::Options),
+
+    /// Print every event of one certificate, policy, assignment or file, over all types, in the order of time
+    ///
+    /// ENTITY is the CloudEvents `subject`. It reads what lies on the bus now, and ends. Each line has the vendor's time (the
+    /// arrival for an event without one), type, id, form, arrival, how many more copies of it lie there, and its source;
+    /// `--json` also the size and the SHA-256 of the body.
+    ///
+    /// Exits 0 also when there is no such event; 1 when the bus cannot be read to its end, or has more such events than
+    /// `--most`: no trail has a hole that is not said.
+    ///
+    /// Examples:
+    ///   hookbus timeline 8812
+    ///   hookbus timeline 8812 --source acme --json > trail.jsonl
+    #[command(verbatim_doc_comment)]
+    Timeline(timeline::Options),
+
     /// Make what the configuration needs on the broker: the JetStream stream, or the Kafka topics
     ///
     /// A stream is brought to the configured settings, a topic that exists is left as it is; nothing is deleted.
@@ -98,6 +131,18 @@ enum Command {
     ///   hookbus provision --check
     #[command(verbatim_doc_comment)]
     Provision(provision::Options),
+
+    /// Send on what lies in a spool, without a gateway, and end when nothing is left
+    ///
+    /// For a volume whose gateway is gone, after a rename or with fewer replicas: with that gateway's configuration, and its
+    /// `journal.directory`. It needs the gateway's login, waits for a broker that is away, and starts while no gateway has the
+    /// directory open.
+    ///
+    /// Exits 0 when the directory holds no event any more and may be deleted; 1 when events or dead letters are left, or
+    /// something failed; 64 when called or configured wrongly.
+    ///
+    /// Example: `HOOKBUS__JOURNAL__DIRECTORY=/mnt/old/journal hookbus drain`
+    Drain,
 
     /// Send again what lies in the dead letters, in quarantine or on the embedded bus
     ///
@@ -125,6 +170,37 @@ enum Command {
     #[command(verbatim_doc_comment)]
     Replay(replay::Options),
 
+    /// Say why a captured request is accepted or refused, what its event would become, and what to do
+    ///
+    /// It asks what `serve` asks, over the configured sources and secrets, and sends nothing. Where no secret matches, it
+    /// tries what often goes wrong: a changed body, a secret with white space, another source, another form. It prints no
+    /// secret and no signature.
+    ///
+    /// Exits 0 when the gateway would accept it as an event, 2 when it would not, 64 when called or configured wrongly, 1 when
+    /// something else failed.
+    ///
+    /// Examples:
+    ///   hookbus explain request.http --received 2026-11-27T08:00:00Z
+    ///   hookbus explain --headers head.txt --body body.json --source acme
+    ///   curl -v --data-binary @body.json … 2>&1 >/dev/null | hookbus explain --body body.json
+    #[command(verbatim_doc_comment)]
+    Explain(explain::Options),
+
+    /// Make and manage the endpoints at the vendors, through their own APIs
+    ///
+    /// For sources with a `[sources.api]` table. `plan` says what `apply` would do, and exits 0 when that is nothing, 2 otherwise.
+    /// `apply` makes the endpoint, or changes its URL and events; it deletes nothing but what an earlier, interrupted apply has
+    /// made. The signing secret that the vendor returns goes at once to the first of `secret_files`, readable by its owner
+    /// only, or to a Secret manifest on standard output; it is never shown.
+    ///
+    /// Examples:
+    ///   hookbus endpoints plan
+    ///   hookbus endpoints apply --source acme
+    ///   hookbus endpoints apply --yes --secret-to kubernetes | kubectl apply -f -
+    ///   hookbus endpoints deliveries --source payroll --failed --since 1d
+    #[command(verbatim_doc_comment)]
+    Endpoints(endpoints::Options),
+
     /// Print what subscribers may rely on: an AsyncAPI document of the bus, JSON Schemas of envelope and payloads
     ///
     /// Topics or subjects, bus and content mode are those of the configuration file; without one, the defaults.
@@ -133,6 +209,7 @@ enum Command {
     ///   hookbus schema > asyncapi.json
     ///   hookbus schema audit1/file.processed
     ///   hookbus schema --directory schemas
+    ///   hookbus schema --observed
     #[command(verbatim_doc_comment)]
     Schema(schema::Options),
 
@@ -160,76 +237,38 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { EX_USAGE } else { 0 });
         }
     };
-    if let Command::Completions { shell } = cli.command {
-        clap_complete::generate(shell, &mut Cli::command(), "hookbus", &mut std::io::stdout());
-        return ExitCode::SUCCESS;
-    }
-    if let Command::Trigger(options) = &cli.command
-        && options.list
-    {
-        return finish(trigger::list(options));
-    }
-    if let Command::Schema(options) = &cli.command {
-        return match scope(options, &cli.global) {
-            Ok(scope) => finish(schema::run(options, &scope)),
-            Err(problems) => {
-                say(&problems);
-                ExitCode::from(EX_USAGE)
-            }
-        };
-    }
-    let loaded = match Config::load(cli.global.file(), environment()) {
-        Ok(loaded) => loaded,
-        Err(problems) => {
-            say(&problems);
-            return ExitCode::from(EX_USAGE);
-        }
-    };
-    finish(run(&cli, &loaded))
+    finish(run(&cli))
 }
 
-/// What `schema` speaks of. A subscriber has no configuration file, and none is asked of him.
-fn scope(options: &schema::Options, global: &Global) -> Result<Scope, Problems> {
-    let nothing_there = global.config.is_none() && !global.file().exists();
-    if options.defaults || nothing_there {
-        return Ok(Scope::defaults());
-    }
-    Config::load(global.file(), environment()).map(|loaded| Scope::of(&loaded.config))
-}
-
-fn run(cli: &Cli, loaded: &Loaded) -> Result<(), Failure> {
+fn run(cli: &Cli) -> Result<(), Failure> {
+    let file = cli.global.file();
+    let load = || Config::load(file, environment());
     match &cli.command {
-        Command::Serve => serve::run(loaded),
-        Command::Check(options) => check::run(options, cli.global.file(), loaded),
-        Command::Trigger(options) => trigger::run(options, &loaded.config),
-        Command::Provision(options) => provision::run(options, &loaded.config),
-        Command::Tail(options) => tail::run(options, &loaded.config),
-        Command::Replay(options) => replay::run(options, &loaded.config),
-        // Neither needs a configuration: they have ended before.
-        Command::Schema(_) | Command::Completions { .. } => Ok(()),
-    }
-}
-
-/// Why a command failed, in words for the person who called it.
-#[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// The call's words are off.
-    #[error("{0}")]
-    Usage(String),
-    /// It was right and did not work.
-    #[error("{0}")]
-    Failed(String),
-    /// The reader of standard output has gone, as `head` does: not a failure.
-    #[error("output closed")]
-    OutputClosed,
-}
-
-impl From<std::io::Error> for Failure {
-    fn from(error: std::io::Error) -> Self {
-        if error.kind() == std::io::ErrorKind::BrokenPipe {
-            Failure::OutputClosed
-        } else {
-            Failure::Failed(error.to_string())
+        Command::Serve => serve::run(&load()?),
+        Command::Check(options) => check::run(options, file, &load()?),
+        Command::Trigger(options) if options.list => trigger::list(options),
+        Command::Trigger(options) => trigger::run(options, &load()?.config),
+        Command::Provision(options) => provision::run(options, &load()?.config),
+        Command::Drain => drain::run(&load()?.config),
+        Command::Tail(options) => tail::run(options, &load()?.config),
+        Command::Forward(options) => forward::run(options, &load()?.config),
+        Command::Timeline(options) => timeline::run(options, &load()?.config),
+        Command::Replay(options) => replay::run(options, &load()?.config),
+        Command::Endpoints(options) => {
+            // It makes secret files, so that they may be missing.
+            endpoints::run(options, &Config::load_before_secrets(file, environment())?.config)
+        }
+        Command::Explain(options) => explain::run(options, &load()?.config),
+        Command::Schema(options) if options.observed => schema::observe(options, &load()?.config),
+        Command::Schema(options) => {
+            // A subscriber has no configuration file, and needs none.
+            let nothing_there = cli.global.config.is_none() && !file.exists();
+            let is_default = options.defaults || nothing_there;
+            schema::run(options, &if is_default { Scope::defaults() } else { Scope::of(&load()?.config) })
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Cli::command(), "hookbus", &mut std::io::stdout());
+            Ok(())
         }
     }
 }
@@ -237,9 +276,15 @@ impl From<std::io::Error> for Failure {
 fn finish(result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,
+        Err(Failure::Configuration(problems)) => {
+            say(&problems);
+            ExitCode::from(EX_USAGE)
+        }
+        Err(Failure::Refused | Failure::Pending) => ExitCode::from(NO),
         Err(failure) => {
             // It may have a broker's own words in it.
-            let lines: Vec<_> = failure.to_string().split('\n').map(|line| tail::harmless(line.as_bytes())).collect();
+            let lines: Vec<_> =
+                failure.to_string().split('\n').map(|line| crate::text::terminal(line.as_bytes())).collect();
             say(&format_args!("hookbus: {}", lines.join("\n")));
             ExitCode::from(if matches!(failure, Failure::Usage(_)) { EX_USAGE } else { 1 })
         }

@@ -14,7 +14,15 @@ pub use text::unescape;
 
 use text::{number_end, skip_space, string_end};
 
-/// Deepest nesting a body may have. A body deeper than this is nobody's webhook, and consumers with recursive parsers
+/// U+FEFF, which some tools write before a text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The JSON text of a body: a byte order mark before it is no part of it (RFC 8259, section 8.1).
+pub fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body)
+}
+
+/// Deepest nesting a body may have. No vendor's webhook is deeper than this, and consumers with recursive parsers
 /// would fail on it.
 pub const MAX_DEPTH: u32 = 128;
 
@@ -247,7 +255,7 @@ impl Nest {
         if self.in_object() { b'}' } else { b']' }
     }
 
-    /// Shows a member to the caller if it stands in one of the three objects, and tells which of them it would open.
+    /// Shows a member to the caller if it stands in one of the three objects. Returns which of them it would open.
     #[inline]
     fn show(&self, text: &str, key: Key, value: Value, visit: &mut impl FnMut(Member<'_>)) -> Option<Scope> {
         if self.chain != self.depth || key.end - key.start > MAX_KEY_BYTES {
@@ -261,7 +269,7 @@ impl Nest {
         let raw = text.get(key.start..key.end)?;
         let unescaped;
         let key = if key.escaped {
-            // A lone surrogate: the key equals no text that anyone could ask for.
+            // A lone surrogate: the key equals no text that a caller can ask for.
             unescaped = unescape(raw)?;
             unescaped.as_ref()
         } else {

@@ -1,43 +1,43 @@
 //! The listener: accepts connections, limits them, times them, drains them. HTTP/1.1 only, through hyper's own `http1`
 //! connection; TLS and HTTP/2 belong to the proxy in front. Never reads a body's meaning.
 //!
-//! One listening socket, cloned to every worker: whoever is awake first takes the connection, a second process cannot
+//! One listening socket, cloned to every worker: the worker that is awake first takes the connection, a second process cannot
 //! share the port unnoticed, and closing it at the drain leaves no connection behind in a queue of its own.
 
 mod clock;
 mod connection;
+mod discard;
+mod opened;
+mod slots;
 
 use std::{
     io,
     net::{SocketAddr, TcpListener as StdListener},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
 };
 
-use crate::{intake::Gateway, observe::metrics::Closed, reply::Reply};
+pub use self::{
+    connection::Phase,
+    slots::{Limits, Slots},
+};
+use self::{discard::discard, opened::Opened};
+use crate::{
+    intake::{Gateway, metrics::Closed},
+    reply::Reply,
+};
 
 /// First pause after an accept that failed (out of file descriptors, say); doubled up to [`MAX_ACCEPT_PAUSE`].
 const FIRST_ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 /// Longest such pause.
 const MAX_ACCEPT_PAUSE: Duration = Duration::from_secs(1);
-
-/// How far the drain has come; connections watch it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
-    /// Connections are accepted.
-    Open,
-    /// No new connection; open ones finish the request in flight, or under way, and close.
-    Closing,
-}
 
 /// Takes the webhook listener's address, and no connection yet: until [`listen`] a sender is refused and comes again.
 ///
@@ -61,45 +61,6 @@ pub fn listen(socket: Socket, backlog: u32) -> io::Result<StdListener> {
     Ok(socket.into())
 }
 
-/// Open connections of all workers against their limit. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Slots {
-    open: Arc<AtomicUsize>,
-    limit: usize,
-}
-
-/// One open connection's slot, given back when it is dropped.
-struct Slot {
-    open: Arc<AtomicUsize>,
-    gateway: Arc<Gateway>,
-}
-
-impl Slots {
-    /// At most `limit` connections.
-    pub fn new(limit: usize) -> Self {
-        Slots { open: Arc::default(), limit }
-    }
-
-    /// Connections open now.
-    pub fn open(&self) -> usize {
-        self.open.load(Ordering::Acquire)
-    }
-
-    fn take(&self, gateway: &Arc<Gateway>) -> Option<Slot> {
-        let fits = |open: usize| (open < self.limit).then_some(open + 1);
-        self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).ok()?;
-        gateway.metrics.connections.inc();
-        Some(Slot { open: Arc::clone(&self.open), gateway: Arc::clone(gateway) })
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.open.fetch_sub(1, Ordering::AcqRel);
-        self.gateway.metrics.connections.dec();
-    }
-}
-
 /// Accepts connections until the drain closes the listener.
 pub async fn accept(listener: TcpListener, gateway: Arc<Gateway>, slots: Slots, mut phase: watch::Receiver<Phase>) {
     let mut pause = FIRST_ACCEPT_PAUSE;
@@ -109,9 +70,9 @@ pub async fn accept(listener: TcpListener, gateway: Arc<Gateway>, slots: Slots, 
             _ = phase.wait_for(|phase| *phase == Phase::Closing) => break,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 pause = FIRST_ACCEPT_PAUSE;
-                open(stream, &gateway, &slots, &phase);
+                open(stream, peer, &gateway, &slots, &phase);
             }
             // The client's doing; the next one may be fine.
             Err(error) if is_per_connection(&error) => {}
@@ -123,30 +84,36 @@ pub async fn accept(listener: TcpListener, gateway: Arc<Gateway>, slots: Slots, 
         }
     }
     // What the kernel has accepted before the listener closes still gets its answer: closing would reset it.
-    while let Some(Ok((stream, _))) = now_or_never(listener.accept()).await {
-        open(stream, &gateway, &slots, &phase);
+    while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
+        open(stream, peer, &gateway, &slots, &phase);
     }
 }
 
-async fn now_or_never<T>(future: impl Future<Output = T>) -> Option<T> {
-    tokio::select! {
-        biased;
-        value = future => Some(value),
-        () = std::future::ready(()) => None,
-    }
-}
-
-fn open(stream: TcpStream, gateway: &Arc<Gateway>, slots: &Slots, phase: &watch::Receiver<Phase>) {
-    let Some(slot) = slots.take(gateway) else {
-        gateway.metrics.closed(Closed::Limit);
-        gateway.metrics.no_source.count(Reply::Unavailable.status());
-        // Best effort: the answer fits into the socket's buffer or is not sent.
-        let _sent = stream.try_write(Reply::raw_unavailable().as_bytes());
-        return;
-    };
+fn open(stream: TcpStream, peer: SocketAddr, gateway: &Arc<Gateway>, slots: &Slots, phase: &watch::Receiver<Phase>) {
     // Answers are one small write each; Nagle would hold them back for the client's acknowledgement.
     let _nodelay = stream.set_nodelay(true);
-    tokio::spawn(connection::serve(stream, Arc::clone(gateway), phase.clone(), slot));
+    match slots.take(&stream, gateway) {
+        Some(slot) => {
+            let opened = Opened { stream, peer: peer.ip().to_canonical() };
+            drop(tokio::spawn(connection::serve(opened, Arc::clone(gateway), phase.clone(), slot)));
+        }
+        None => refuse(stream, gateway, slots),
+    }
+}
+
+/// Answers one connection too many.
+fn refuse(stream: TcpStream, gateway: &Arc<Gateway>, slots: &Slots) {
+    gateway.metrics.closed.inc(Closed::Limit);
+    gateway.no_source.requests.inc(Reply::Unavailable);
+    // The answer fits into the socket's buffer.
+    let _sent = stream.try_write(Reply::raw_unavailable().as_bytes());
+    // Beyond so many the connection is closed at once.
+    let Some(refusal) = slots.refuse() else { return };
+    let gateway = Arc::clone(gateway);
+    tokio::spawn(async move {
+        let _refusal = refusal;
+        discard(stream, &gateway.limits).await;
+    });
 }
 
 fn is_per_connection(error: &io::Error) -> bool {

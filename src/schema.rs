@@ -12,6 +12,7 @@ mod envelope;
 mod headers;
 mod infer;
 mod payload;
+mod root;
 #[cfg(test)]
 mod tests;
 
@@ -19,8 +20,11 @@ use std::fmt;
 
 use serde_json::Value;
 
-pub use self::channels::Scope;
-use crate::vendor::{Vendor, catalogue};
+pub use self::{
+    channels::Scope,
+    root::{Drift, Root, visit},
+};
+use crate::vendors::Vendor;
 
 /// One document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +42,7 @@ impl Document {
     pub fn all() -> impl Iterator<Item = Document> {
         let payloads = Vendor::ALL
             .into_iter()
-            .flat_map(|vendor| catalogue::event_types(vendor).map(move |event| Document::Payload(vendor, event)));
+            .flat_map(|vendor| vendor.profile().event_types().map(move |event| Document::Payload(vendor, event)));
         [Document::AsyncApi, Document::Envelope].into_iter().chain(payloads)
     }
 

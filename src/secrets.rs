@@ -1,23 +1,24 @@
 //! The secrets room: signing secrets, read from files and watched for a rotation.
 //!
-//! In: the paths of files. Out: whatever verification derives from all of a source's live secrets, swapped whole. It
-//! never prints a secret, and never gives up one that works for a file that is missing, empty or unreadable.
+//! In: the paths of files. Out: what verification derives from all of a source's live secrets, replaced as a whole. It
+//! never prints a secret, and a file that is missing, empty or unreadable never replaces a secret that works.
+
+mod oddity;
 
 use std::{
     fmt, fs,
     io::{self, Read as _},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use arc_swap::{ArcSwap, Guard};
 use sha2::{Digest as _, Sha256};
 
+pub use self::oddity::{Oddity, SHORT_BYTES, shared};
+
 /// Most bytes of a secret file. No vendor's secret comes near it; a larger file is the wrong file.
 pub const MAX_FILE_BYTES: u64 = 64 * 1024;
-
-/// Bytes below which a secret is worth a warning: it could be guessed offline from one signed request.
-pub const SHORT_BYTES: usize = 16;
 
 /// The text of one secret. It has no `Display`, cannot be serialised or copied, and its `Debug` is a mask.
 pub struct Secret(Box<[u8]>);
@@ -50,14 +51,19 @@ impl Secret {
         if text.trim_ascii().is_empty() { Err(SecretFault::Empty) } else { Ok(Secret(text.into_boxed_slice())) }
     }
 
-    /// The secret itself, for keying a hash and nothing else.
+    /// The secret itself: for keying a hash, proving who we are to a vendor, and the file it belongs in; for nothing else.
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
 
-    /// Whether it has fewer than [`SHORT_BYTES`] bytes.
-    pub fn is_short(&self) -> bool {
-        self.0.len() < SHORT_BYTES
+    /// What is odd about it.
+    pub fn oddities(&self) -> Vec<Oddity> {
+        Oddity::of(&self.0)
+    }
+
+    /// Tells it from others without keeping its text.
+    pub fn digest(&self) -> [u8; 32] {
+        Sha256::digest(self.expose()).into()
     }
 }
 
@@ -67,7 +73,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A secret and the file name that metrics tell it by.
+/// A secret and its file name, which is its label in metrics.
 #[derive(Debug)]
 pub struct NamedSecret {
     /// The last part of the file's path; unique within a source.
@@ -118,8 +124,9 @@ pub struct SecretError {
 pub enum Reload {
     /// Every file says what it said before.
     Unchanged,
-    /// The new secrets are live, all at once; what was derived from the old ones goes with its last user.
-    Loaded,
+    /// The new secrets are live, all at once; what was derived from the old ones goes with its last user. What is odd about
+    /// them, each with its file's name.
+    Loaded(Vec<(String, Oddity)>),
     /// A file is bad: the secrets from before stay live.
     Refused(SecretError),
 }
@@ -132,19 +139,19 @@ pub struct Watched<K> {
     files: Vec<PathBuf>,
     derive: fn(&[NamedSecret]) -> K,
     current: ArcSwap<K>,
-    /// Digest of the live files, to see a change without keeping their text; its lock also makes reloads take turns.
-    digest: Mutex<[u8; 32]>,
+    /// Of the live secrets, to see a change without keeping their text; its lock also makes reloads take turns.
+    digests: Mutex<Vec<[u8; 32]>>,
 }
 
 impl<K> Watched<K> {
     /// Reads every file for the first time. Errors: the first file that gives no secret; nothing is live then.
     pub fn load(files: &[PathBuf], derive: fn(&[NamedSecret]) -> K) -> Result<Self, SecretError> {
-        let (secrets, digest) = read_all(files)?;
+        let (secrets, digests) = read_all(files)?;
         Ok(Watched {
             files: files.to_vec(),
             derive,
             current: ArcSwap::from_pointee(derive(&secrets)),
-            digest: Mutex::new(digest),
+            digests: Mutex::new(digests),
         })
     }
 
@@ -155,17 +162,29 @@ impl<K> Watched<K> {
 
     /// Reads every file again (blocking, a few system calls a file) and swaps when any has changed and all are good.
     pub fn reload(&self) -> Reload {
-        // The digest is whole at any time, so a panic elsewhere under this lock left nothing half-done.
-        let mut live = self.digest.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut live = self.lock();
         match read_all(&self.files) {
             Err(error) => Reload::Refused(error),
-            Ok((_, digest)) if digest == *live => Reload::Unchanged,
-            Ok((secrets, digest)) => {
+            Ok((_, digests)) if digests == *live => Reload::Unchanged,
+            Ok((secrets, digests)) => {
                 self.current.store(Arc::new((self.derive)(&secrets)));
-                *live = digest;
-                Reload::Loaded
+                *live = digests;
+                let odd = secrets.iter().flat_map(|NamedSecret { name, secret }| {
+                    secret.oddities().into_iter().map(|oddity| (name.clone(), oddity))
+                });
+                Reload::Loaded(odd.collect())
             }
         }
+    }
+
+    /// The digests of the live secrets, for [`shared`].
+    pub fn digests(&self) -> Vec<[u8; 32]> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<[u8; 32]>> {
+        // They are whole at any time, so a panic elsewhere under this lock left nothing half-done.
+        self.digests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -176,18 +195,19 @@ impl<K> fmt::Debug for Watched<K> {
     }
 }
 
-fn read_all(files: &[PathBuf]) -> Result<(Vec<NamedSecret>, [u8; 32]), SecretError> {
+/// The name of a secret for logs and metrics: that of its file.
+pub fn name(file: &Path) -> String {
+    file.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn read_all(files: &[PathBuf]) -> Result<(Vec<NamedSecret>, Vec<[u8; 32]>), SecretError> {
     let mut secrets = Vec::with_capacity(files.len());
-    let mut digest = Sha256::new();
     for file in files {
         let secret = Secret::read(file).map_err(|fault| SecretError { file: file.clone(), fault })?;
-        // The length goes first, so that no two sets of files read alike.
-        digest.update(secret.expose().len().to_be_bytes());
-        digest.update(secret.expose());
-        let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        secrets.push(NamedSecret { name, secret });
+        secrets.push(NamedSecret { name: name(file), secret });
     }
-    Ok((secrets, digest.finalize().into()))
+    let digests = secrets.iter().map(|named| named.secret.digest()).collect();
+    Ok((secrets, digests))
 }
 
 #[cfg(test)]
@@ -266,7 +286,8 @@ mod tests {
         let fresh = folder.path().join(".new");
         fs::write(&fresh, "three\r\n").unwrap();
         fs::rename(&fresh, &files[0]).unwrap();
-        assert!(matches!(watched.reload(), Reload::Loaded));
+        let Reload::Loaded(odd) = watched.reload() else { panic!("not loaded") };
+        assert_eq!(odd, [("new".to_owned(), Oddity::Short), ("old".to_owned(), Oddity::Short)]);
         assert_eq!(**before, ["new=one", "old=two"]);
         assert_eq!(**watched.current(), ["new=three", "old=two"]);
         assert!(matches!(watched.reload(), Reload::Unchanged));
@@ -287,7 +308,7 @@ mod tests {
 
         symlink("..2", at("..data_tmp")).unwrap();
         fs::rename(at("..data_tmp"), at("..data")).unwrap();
-        assert!(matches!(watched.reload(), Reload::Loaded));
+        assert!(matches!(watched.reload(), Reload::Loaded(_)));
         assert_eq!(**watched.current(), ["key=two"]);
     }
 
@@ -313,7 +334,7 @@ mod tests {
         assert_eq!(**watched.current(), ["a=old", "b=old"]);
 
         fs::write(&files[1], "new too").unwrap();
-        assert!(matches!(watched.reload(), Reload::Loaded));
+        assert!(matches!(watched.reload(), Reload::Loaded(_)));
         assert_eq!(**watched.current(), ["a=new", "b=new too"]);
     }
 
@@ -326,6 +347,6 @@ mod tests {
         let watched = watched(&files);
         fs::write(&files[0], "x").unwrap();
         fs::write(&files[1], "yz").unwrap();
-        assert!(matches!(watched.reload(), Reload::Loaded));
+        assert!(matches!(watched.reload(), Reload::Loaded(_)));
     }
 }

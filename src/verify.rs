@@ -1,50 +1,63 @@
 //! Verification: is this request signed by the vendor, over exactly the bytes received?
 //!
 //! In: a [`Received`] request and its endpoint's live secrets. Out: [`Verified`], which only this room can make, or a
-//! [`Refusal`]. It compares in constant time, tries every live secret, and never reads JSON: whatever an unsigned body
-//! says, nobody has looked at it (P2).
+//! [`Refusal`]. It compares in constant time, tries every live secret, and never reads JSON: no code
+//! interprets an unsigned body (P2).
 //!
-//! Rules common to both vendors: at least one signature header, and every signature line that is there must verify
+//! Rules common to all schemes: at least one signature header, and every signature line that is there must verify
 //! under some live secret. Parsing comes before hashing, and the first line that does not verify ends the work, so an
 //! unsigned request costs two hashes of its body per live secret at the most, a signed one four.
 
-mod audit1;
-mod hex;
+mod attempt;
+mod check;
 mod keys;
-mod policy1099;
+mod lines;
+pub mod metrics;
+mod refusal;
 pub mod sign;
 
-use std::{borrow::Cow, path::PathBuf, time::Duration};
+use std::{borrow::Cow, path::PathBuf, sync::Arc, time::Duration};
 
+use hmac::Hmac;
+use http::HeaderMap;
+use sha2::{Sha256, Sha512};
+
+pub use self::{attempt::Attempt, check::Proof, refusal::Refusal};
+use self::{check::check, keys::Keys};
 use crate::{
-    intake::Received,
     json,
+    request::Received,
     secrets::{Reload, SecretError, Watched},
-    vendor::Vendor,
+    source::Identity,
+    vendors::profile::Hash,
 };
 
-/// Most signature lines of one request; the documents know one. Each that verifies costs a hash of the whole body.
-const MAX_SIGNATURE_LINES: usize = 4;
-
-/// A request whose signature holds. Its fields are private and [`verify`] is its only constructor, so no vendor module
-/// can be reached around it:
+/// A request whose signature holds. Its fields are private and [`Verifier::verify`] is its only constructor, so no event
+/// can be read around it, and none under the name of another source:
 ///
 /// ```compile_fail
-/// fn forge(received: hookbus::intake::Received, proof: hookbus::verify::Proof) {
-///     let _ = hookbus::verify::Verified { received, proof };
+/// use std::sync::Arc;
+/// use hookbus::{request::Received, source::Identity, verify::{Proof, Verified}};
+///
+/// fn forge(received: Received, identity: Arc<Identity>, proof: Proof) {
+///     let _ = Verified { received, identity, proof };
 /// }
 /// ```
 ///
 /// The same lines without the forgery compile, so it is the forgery that does not:
 ///
 /// ```
-/// fn keep(received: hookbus::intake::Received, proof: hookbus::verify::Proof) {
-///     let _ = (received, proof);
+/// use std::sync::Arc;
+/// use hookbus::{request::Received, source::Identity, verify::{Proof, Verified}};
+///
+/// fn keep(received: Received, identity: Arc<Identity>, proof: Proof) {
+///     let _ = (received, identity, proof);
 /// }
 /// ```
 #[derive(Debug)]
 pub struct Verified {
     received: Received,
+    identity: Arc<Identity>,
     proof: Proof,
 }
 
@@ -65,74 +78,59 @@ impl Verified {
         &self.received
     }
 
-    /// The request, to be taken apart by the next room.
-    pub fn into_received(self) -> Received {
-        self.received
+    /// The source that signed it.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The request and its source, for the envelope.
+    pub fn into_parts(self) -> (Received, Arc<Identity>) {
+        (self.received, self.identity)
     }
 }
 
-/// What a signature that holds has proved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Proof {
-    /// Index of the live secret that verified the first signature line.
-    pub secret: usize,
-    /// Clock minus signed timestamp in milliseconds; `None` for Audit1, which signs no timestamp.
-    pub skew_ms: Option<i64>,
-    /// The signature covers the body without its insignificant white space (Convoy's `t=` style only).
-    pub compacted: bool,
-}
-
-/// Why a request is refused. The sender gets one constant `401` for all of them; metrics and logs tell them apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// No signature header of this vendor, or no timestamp beside a plain 1099Policy signature.
-    #[error("missing")]
-    Missing,
-    /// A signature or timestamp that cannot be one.
-    #[error("malformed")]
-    Malformed,
-    /// A well-formed signature that no live secret made over these bytes.
-    #[error("mismatch")]
-    Mismatch,
-    /// Rightly signed, but too long ago or too far ahead: a replay, or a wrong clock on either side.
-    #[error("stale")]
-    Stale,
-}
-
-/// One endpoint's scheme and live secrets.
+/// One source's scheme and live secrets.
 #[derive(Debug)]
-pub enum Verifier {
-    /// HMAC-SHA512 with a signed timestamp.
-    Policy1099 {
-        /// The live secrets, keyed.
-        keys: Watched<keys::Sha512Keys>,
-        /// Largest distance between timestamp and clock, both ways; `None` checks none.
-        tolerance: Option<Duration>,
-    },
-    /// HMAC-SHA256 over the body alone.
-    Audit1 {
-        /// The live secrets, keyed.
-        keys: Watched<keys::Sha256Keys>,
-    },
+pub struct Verifier {
+    identity: Arc<Identity>,
+    keys: LiveKeys,
+    tolerance: Option<Duration>,
+}
+
+/// The live secrets, keyed for the hash of the vendor's scheme.
+#[derive(Debug)]
+enum LiveKeys {
+    Sha256(Watched<Keys<Hmac<Sha256>>>),
+    Sha512(Watched<Keys<Hmac<Sha512>>>),
 }
 
 impl Verifier {
-    /// Reads and keys the secrets.
+    /// Reads and keys the secrets. `tolerance`: largest distance between a signed timestamp and the clock, both ways;
+    /// `None` checks none.
     ///
     /// # Errors
     /// When a file is missing, unreadable, empty or too large: no secret, no start.
-    pub fn load(vendor: Vendor, files: &[PathBuf], tolerance: Option<Duration>) -> Result<Self, SecretError> {
-        Ok(match vendor {
-            Vendor::Policy1099 => Verifier::Policy1099 { keys: Watched::load(files, keys::derive)?, tolerance },
-            Vendor::Audit1 => Verifier::Audit1 { keys: Watched::load(files, keys::derive)? },
-        })
+    pub fn load(identity: Arc<Identity>, files: &[PathBuf], tolerance: Option<Duration>) -> Result<Self, SecretError> {
+        let keys = match identity.vendor.profile().hash {
+            Hash::Sha256 => LiveKeys::Sha256(Watched::load(files, keys::derive)?),
+            Hash::Sha512 => LiveKeys::Sha512(Watched::load(files, keys::derive)?),
+        };
+        Ok(Verifier { identity, keys, tolerance })
     }
 
     /// Reads the secret files again; keeps the old secrets unless all files are good.
     pub fn reload(&self) -> Reload {
-        match self {
-            Verifier::Policy1099 { keys, .. } => keys.reload(),
-            Verifier::Audit1 { keys } => keys.reload(),
+        match &self.keys {
+            LiveKeys::Sha256(keys) => keys.reload(),
+            LiveKeys::Sha512(keys) => keys.reload(),
+        }
+    }
+
+    /// The digests of the live secrets.
+    pub fn secret_digests(&self) -> Vec<[u8; 32]> {
+        match &self.keys {
+            LiveKeys::Sha256(keys) => keys.digests(),
+            LiveKeys::Sha512(keys) => keys.digests(),
         }
     }
 
@@ -140,24 +138,22 @@ impl Verifier {
     ///
     /// # Errors
     /// The [`Refusal`], for metrics and logs only.
-    pub fn check(&self, headers: &http::HeaderMap, body: &[u8], now_ms: i64) -> Result<Proof, Refusal> {
-        match self {
-            Verifier::Policy1099 { keys, tolerance } => {
-                policy1099::check(headers, body, &keys.current(), now_ms, *tolerance)
-            }
-            Verifier::Audit1 { keys } => audit1::check(headers, body, &keys.current()),
+    pub fn check(&self, headers: &HeaderMap, body: &[u8], now_ms: i64) -> Result<Proof, Refusal> {
+        let (scheme, request) = (&self.identity.vendor.profile().scheme, (headers, body));
+        match &self.keys {
+            LiveKeys::Sha256(keys) => check::<_, 32>(scheme, request, &keys.current(), now_ms, self.tolerance),
+            LiveKeys::Sha512(keys) => check::<_, 64>(scheme, request, &keys.current(), now_ms, self.tolerance),
         }
     }
-}
 
-/// Turns a received request into a verified one.
-///
-/// # Errors
-/// The request's body is dropped with it; only the reason remains.
-pub fn verify(received: Received) -> Result<Verified, Refusal> {
-    let now_ms = received.arrival.as_millisecond();
-    let proof = received.endpoint.verifier.check(&received.headers, received.body.bytes(), now_ms)?;
-    Ok(Verified { received, proof })
+    /// Turns a received request into a verified one.
+    ///
+    /// # Errors
+    /// The request's body is dropped with it; only the reason remains.
+    pub fn verify(&self, received: Received) -> Result<Verified, Refusal> {
+        let proof = self.check(&received.headers, received.body.bytes(), received.arrival.as_millisecond())?;
+        Ok(Verified { received, identity: Arc::clone(&self.identity), proof })
+    }
 }
 
 #[cfg(test)]

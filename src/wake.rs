@@ -1,9 +1,8 @@
-//! Wake-ups between threads, gathered: a group of events wakes a worker once.
+//! Wake-ups between threads, gathered: one wake-up of an event loop serves a whole group of tasks.
 //!
-//! In: a future that another thread completes (the journal's committer, the Kafka client's). Out: the same future, whose
-//! wake-up the other thread only leaves in a list; the first entry of an empty list wakes the event loop, which then wakes
-//! all of them itself. A thread that wakes a task of another event loop makes a system call each time, and
-//! group commits answer dozens of events at once.
+//! A thread that wakes a task of another thread's event loop makes a system call, and a group commit completes dozens of
+//! tasks at once. With [`gather`], the completing thread (the journal's committer, the Kafka client's) only adds the task
+//! to a list. The first entry of an empty list wakes the event loop, where [`serve`] wakes all tasks in the list.
 
 use std::{
     cell::OnceCell,
@@ -24,13 +23,13 @@ thread_local! {
 /// The tasks of one event loop that other threads have woken.
 #[derive(Debug, Default)]
 struct Gathered {
-    /// `None` while nobody empties it: then everyone is woken at once.
+    /// `None` while [`serve`] does not run: then each task is woken directly.
     tasks: Mutex<Option<Vec<Waker>>>,
     filled: Notify,
 }
 
-/// Empties this thread's list for as long as its event loop runs, which must stay on the thread. Where it does not run,
-/// [`gather`] is the plain future.
+/// Wakes the tasks in this thread's list, without end. Spawn it once on each event loop that stays on one thread. On other
+/// threads, [`gather`] changes nothing.
 pub async fn serve() {
     let here = HERE.with(|here| Arc::clone(here.get_or_init(Arc::default)));
     here.tasks().get_or_insert_default();
@@ -45,7 +44,7 @@ pub async fn serve() {
     }
 }
 
-/// A list that somebody empties; dropped, whoever is in it is woken, and later ones wake by themselves.
+/// The list is open until this is dropped: then the tasks in it are woken, and later ones directly.
 struct Open(Arc<Gathered>);
 
 impl Drop for Open {
@@ -55,17 +54,17 @@ impl Drop for Open {
     }
 }
 
-/// The same future, woken through the list of the thread that polls it.
+/// The same future, whose task is woken through the list of the thread that polls it.
 pub async fn gather<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
-    let mut bell: Option<Arc<Bell>> = None;
+    let mut waker: Option<Arc<ListWaker>> = None;
     poll_fn(|cx| {
-        if bell.as_ref().is_none_or(|bell| !bell.task.will_wake(cx.waker())) {
+        if waker.as_ref().is_none_or(|waker| !waker.task.will_wake(cx.waker())) {
             let here = HERE.with(|here| here.get().map(Arc::clone));
-            bell = here.map(|here| Arc::new(Bell { task: cx.waker().clone(), here }));
+            waker = here.map(|here| Arc::new(ListWaker { task: cx.waker().clone(), here }));
         }
-        match &bell {
-            Some(bell) => future.as_mut().poll(&mut Context::from_waker(&Waker::from(Arc::clone(bell)))),
+        match &waker {
+            Some(waker) => future.as_mut().poll(&mut Context::from_waker(&Waker::from(Arc::clone(waker)))),
             None => future.as_mut().poll(cx),
         }
     })
@@ -79,13 +78,13 @@ impl Gathered {
     }
 }
 
-/// What another thread rings.
-struct Bell {
+/// The waker that the completing thread gets.
+struct ListWaker {
     task: Waker,
     here: Arc<Gathered>,
 }
 
-impl Wake for Bell {
+impl Wake for ListWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -115,13 +114,13 @@ mod tests {
 
     /// Many tasks, woken by two other threads at once: none is forgotten.
     #[test]
-    fn everybody_wakes() {
+    fn every_task_wakes() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             tokio::spawn(serve());
             tokio::task::yield_now().await;
             let (senders, receivers): (Vec<_>, Vec<_>) = (0..2_000).map(|_| oneshot::channel()).unzip();
-            let tasks: Vec<_> = receivers.into_iter().map(|told| tokio::spawn(gather(told))).collect();
+            let tasks: Vec<_> = receivers.into_iter().map(|rx| tokio::spawn(gather(rx))).collect();
             tokio::task::yield_now().await;
             let mut senders = senders.into_iter();
             let half: Vec<_> = senders.by_ref().take(1_000).collect();
@@ -140,24 +139,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_group_is_gathered_while_somebody_serves() {
+    async fn a_group_is_gathered_while_the_list_is_served() {
         let server = tokio::spawn(serve());
         tokio::task::yield_now().await;
         let here = HERE.with(|here| here.get().map(Arc::clone)).unwrap();
         let listed = || here.tasks().as_ref().map(Vec::len);
         let group = || -> (Vec<_>, Vec<_>) { (0..30).map(|_| oneshot::channel::<()>()).unzip() };
-        let [(tell, told), (tell_later, told_later)] = [group(), group()];
-        let tasks: Vec<_> = told.into_iter().chain(told_later).map(|told| tokio::spawn(gather(told))).collect();
+        let [(tx, rx), (tx_later, rx_later)] = [group(), group()];
+        let tasks: Vec<_> = rx.into_iter().chain(rx_later).map(|rx| tokio::spawn(gather(rx))).collect();
         timeout(Duration::from_secs(10), async {
             // All of them wait now.
             tokio::time::sleep(Duration::from_millis(20)).await;
-            tell.into_iter().for_each(|tell| tell.send(()).unwrap());
+            tx.into_iter().for_each(|tx| tx.send(()).unwrap());
             assert_eq!(listed(), Some(30));
             tokio::time::sleep(Duration::from_millis(20)).await;
             assert_eq!(listed(), Some(0));
             server.abort();
             assert!(server.await.is_err());
-            tell_later.into_iter().for_each(|tell| tell.send(()).unwrap());
+            tx_later.into_iter().for_each(|tx| tx.send(()).unwrap());
             assert_eq!(listed(), None);
             for task in tasks {
                 task.await.unwrap().unwrap();
@@ -169,10 +168,46 @@ mod tests {
 
     #[tokio::test]
     async fn without_a_list_it_is_the_plain_future() {
-        let (tell, told) = oneshot::channel();
-        let waiting = tokio::spawn(gather(told));
+        let (tx, rx) = oneshot::channel();
+        let waiting = tokio::spawn(gather(rx));
         tokio::task::yield_now().await;
-        tell.send(7).unwrap();
+        tx.send(7).unwrap();
         assert_eq!(waiting.await.unwrap(), Ok(7));
+    }
+
+    /// A future may move to another task between two polls: the last one that polled it is woken.
+    #[tokio::test]
+    async fn the_task_that_polled_last_is_woken() {
+        let server = tokio::spawn(serve());
+        tokio::task::yield_now().await;
+        let (tx, rx) = oneshot::channel();
+        let mut future = Box::pin(gather(rx));
+        // This task looks once and gives the future away.
+        assert!(timeout(Duration::ZERO, &mut future).await.is_err());
+        let other = tokio::spawn(future);
+        tokio::task::yield_now().await;
+        tx.send(7).unwrap();
+        let got = timeout(Duration::from_secs(10), other).await.expect("woken").unwrap();
+        assert_eq!(got, Ok(7));
+        server.abort();
+    }
+
+    /// Some channels wake by value, others by reference.
+    #[tokio::test]
+    async fn a_waker_that_is_used_up_wakes_too() {
+        let server = tokio::spawn(serve());
+        tokio::task::yield_now().await;
+        let slot = Arc::new(Mutex::new(None::<Waker>));
+        let polled = Arc::clone(&slot);
+        let mut polls = 0;
+        let waiting = tokio::spawn(gather(poll_fn(move |cx| {
+            polls += 1;
+            *polled.lock().unwrap() = Some(cx.waker().clone());
+            if polls > 1 { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        })));
+        tokio::task::yield_now().await;
+        thread::spawn(move || slot.lock().unwrap().take().unwrap().wake()).join().unwrap();
+        timeout(Duration::from_secs(10), waiting).await.expect("woken").unwrap();
+        server.abort();
     }
 }

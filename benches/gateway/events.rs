@@ -5,7 +5,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use hookbus::{secrets::Secret, vendor::Vendor, verify::sign};
+use hookbus::{secrets::Secret, vendors::Vendor, verify::sign};
 
 /// The path of the one source.
 pub const PATH: &str = "/webhooks/1099policy";
@@ -15,7 +15,7 @@ pub const SECRET: &str = "whsec_Zm9vYmFyMTA5OXBvbGljeQ";
 pub const TYPE: &str = "policy.active";
 
 /// 714 bytes: a documented example, whose ids are replaced by others of the same length.
-const SAMPLE: &str = include_str!("../../src/vendor/samples/1099policy/event_api/policy.active.json");
+const SAMPLE: &str = include_str!("../../src/vendors/policy1099/samples/event_api/policy.active.json");
 const SAMPLE_ID: &str = "ev_M4nBvC7xZaQ2wSe5Rd000";
 const SAMPLE_ENTITY: &str = "pl_Ol9PkM8njB";
 

@@ -10,11 +10,13 @@ use std::{
 };
 
 use crate::{
+    brokers::{KafkaBroker, NatsServer},
     events::{PATH, SECRET},
     process::Kept,
 };
 
-const BINARY: &str = env!("CARGO_BIN_EXE_hookbus");
+/// The binary under measure.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_hookbus");
 
 /// A folder with a configuration.
 pub struct Setup {
@@ -29,8 +31,25 @@ pub struct Gateway {
 }
 
 impl Setup {
+    /// On the embedded bus.
+    pub fn on_journal(directory: PathBuf) -> Self {
+        Setup::new(directory, "kind = \"journal\"")
+    }
+
+    /// On a stream of that server, which is made here.
+    pub fn on_nats(directory: PathBuf, server: &NatsServer) -> Self {
+        let bus = format!("kind = \"nats\"\n[bus.nats]\nservers = [\"{}\"]", server.url());
+        Setup::new(directory, &format!("{bus}\n[bus.nats.provision]\nreplicas = 1")).provision()
+    }
+
+    /// On topics of that broker, which are made here.
+    pub fn on_kafka(directory: PathBuf, broker: &KafkaBroker) -> Self {
+        let bus = format!("kind = \"kafka\"\n[bus.kafka]\nbrokers = [\"{}\"]", broker.address());
+        Setup::new(directory, &format!("{bus}\n[bus.kafka.provision]\nreplication = 1\nmin_insync = 1")).provision()
+    }
+
     /// `bus`: the keys of `[bus]`, and its tables. Everything else is as it comes.
-    pub fn new(directory: PathBuf, bus: &str) -> Self {
+    fn new(directory: PathBuf, bus: &str) -> Self {
         fs::create_dir(&directory).expect("a folder");
         fs::write(directory.join("secret"), SECRET).expect("a secret");
         let text = format!(
@@ -41,8 +60,7 @@ impl Setup {
         Setup { directory }
     }
 
-    /// Makes the stream or the topics.
-    pub fn provision(self) -> Self {
+    fn provision(self) -> Self {
         let output = Command::new(BINARY).arg("provision").current_dir(&self.directory).output().expect("hookbus");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         self
@@ -50,7 +68,12 @@ impl Setup {
 
     /// Starts it and waits until it serves.
     pub fn start(self) -> Gateway {
-        let mut process = Kept::start(&[BINARY, "serve"], &self.directory, Stdio::piped());
+        self.start_as(&[BINARY, "serve"])
+    }
+
+    /// The same with another command line.
+    pub fn start_as(self, words: &[&str]) -> Gateway {
+        let mut process = Kept::start(words, &self.directory, Stdio::piped());
         let mut log = BufReader::with_capacity(64 * 1024, process.stderr());
         let mut line = String::new();
         while !line.contains("\"serving\"") {

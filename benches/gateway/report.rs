@@ -134,7 +134,7 @@ pub fn page(rows: &[Row], drained: Option<&Drained>, command: &str) -> String {
          them see the same neighbours; figures are the median of the windows (least-most). CPU is user + system time of \
          the process alone. After the run, every acknowledged event was counted in the journal, the stream or the topic. \
          The bare producers publish the same bodies, with as many in flight as there are connections; hookbus publishes \
-         each in its envelope (about twice the bytes and twenty headers). hookbus runs with its defaults, its request log read through a pipe. \
+         each in its envelope (about twice the bytes). hookbus runs with its defaults, its request log read through a pipe. \
          Ratios compare; figures of two machines or two days do not.\n\n\
          ![CPU time and throughput](benchmark.svg)\n",
         date = jiff::Timestamp::now().strftime("%Y-%m-%d"),

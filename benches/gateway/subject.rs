@@ -116,15 +116,7 @@ enum Door {
 
 impl Subject {
     pub fn start(kind: Kind, directory: &Path, brokers: &mut Brokers) -> Self {
-        let nats = |server: &NatsServer, more: &str| {
-            let bus = format!("kind = \"nats\"\n[bus.nats]\nservers = [\"{}\"]\n{more}", server.url());
-            format!("{bus}[bus.nats.provision]\nreplicas = 1\n")
-        };
-        let kafka = |broker: &KafkaBroker| {
-            let bus = format!("kind = \"kafka\"\n[bus.kafka]\nbrokers = [\"{}\"]\n", broker.address());
-            format!("{bus}[bus.kafka.provision]\nreplication = 1\nmin_insync = 1\n")
-        };
-        let setup = |bus: &str| Setup::new(directory.join(format!("{kind:?}")), bus);
+        let directory = directory.join(format!("{kind:?}"));
         let (door, broker) = match kind {
             Kind::BareHyper => {
                 let mut part = Part::start("hyper", "");
@@ -136,17 +128,17 @@ impl Subject {
                 brokers.kafka.create(BARE);
                 (Door::Producer(Part::start("kafka", &brokers.kafka.address())), Some(brokers.kafka.pid()))
             }
-            Kind::Journal => (Door::Hookbus(setup("kind = \"journal\"").start()), None),
+            Kind::Journal => (Door::Hookbus(Setup::on_journal(directory).start()), None),
             Kind::JetStream => {
-                let gateway = setup(&nats(&brokers.nats, "")).provision().start();
+                let gateway = Setup::on_nats(directory, &brokers.nats).start();
                 (Door::Hookbus(gateway), Some(brokers.nats.pid()))
             }
             Kind::Kafka => {
-                let gateway = setup(&kafka(&brokers.kafka)).provision().start();
+                let gateway = Setup::on_kafka(directory, &brokers.kafka).start();
                 (Door::Hookbus(gateway), Some(brokers.kafka.pid()))
             }
             Kind::Spool => {
-                let gateway = setup(&nats(&brokers.stopped, "")).provision().start();
+                let gateway = Setup::on_nats(directory, &brokers.stopped).start();
                 brokers.stopped.stop();
                 (Door::Hookbus(gateway), None)
             }

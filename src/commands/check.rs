@@ -10,8 +10,9 @@ use std::{
 use clap::Args;
 
 use crate::{
-    cli::Failure,
+    commands::failure::Failure,
     config::{BusKind, Loaded},
+    secrets::Secret,
 };
 
 /// The words after `check`.
@@ -32,6 +33,16 @@ pub fn run(options: &Options, file: &Path, loaded: &Loaded) -> Result<(), Failur
         writeln!(out, "warning: {warning}")?;
     }
     let config = &loaded.config;
+    for (index, api) in
+        config.sources.iter().enumerate().filter_map(|(index, source)| Some((index, source.api.as_ref()?)))
+    {
+        // Only a warning: the gateway does without.
+        for (key, file) in [("key_file", Some(&api.key_file)), ("client_id_file", api.client_id_file.as_ref())] {
+            if let Some(fault) = file.and_then(|file| Secret::read(file).err()) {
+                writeln!(out, "warning: sources[{index}].api.{key}: the file {fault}; `hookbus endpoints` needs it")?;
+            }
+        }
+    }
     writeln!(out, "{}: ok", file.display())?;
     for source in &config.sources {
         writeln!(

@@ -2,35 +2,79 @@
 
 mod kafka;
 mod nats;
+mod options;
 
-use std::io;
+use std::{
+    io::{self, Write as _},
+    thread,
+    time::{Duration, Instant},
+};
 
-use clap::Args;
+use async_nats::ConnectErrorKind;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+pub use self::options::Options;
 use crate::{
-    cli::Failure,
+    bus::{kafka::OpenError, nats::StartError},
+    commands::failure::Failure,
     config::{BusKind, Config},
 };
 
-/// The words after `provision`.
-#[derive(Debug, Args)]
-pub struct Options {
-    /// Show what it would do, and change nothing
-    #[arg(long, conflicts_with = "check")]
-    print: bool,
-
-    /// Change nothing, and exit 1 when something is missing
-    #[arg(long)]
-    check: bool,
-}
+/// Between two attempts to reach a broker.
+const TRY_EVERY: Duration = Duration::from_secs(2);
 
 /// Makes, shows or checks.
 ///
 /// # Errors
-/// A bus that needs no provisioning; a broker that does not answer or refuses; with `--check`, anything missing.
+/// A broker that does not answer or refuses; with `--check`, anything missing.
+#[expect(clippy::print_stderr, reason = "said while it waits, long before the end")]
 pub fn run(options: &Options, config: &Config) -> Result<(), Failure> {
+    let until = Instant::now() + options.wait;
+    let mut said = String::new();
+    loop {
+        let failure = match once(options, config) {
+            Err(failure) if is_away(&failure) => failure,
+            done => return done,
+        };
+        if until <= Instant::now() {
+            if !options.if_reachable {
+                return Err(failure);
+            }
+            eprintln!("hookbus: NOTHING WAS MADE OR CHECKED, since no broker can be reached: {failure}");
+            return Ok(());
+        }
+        let text = failure.to_string();
+        if said != text {
+            eprintln!("hookbus: no broker can be reached, trying again: {text}");
+            said = text;
+        }
+        thread::sleep(TRY_EVERY);
+    }
+}
+
+/// Whether no broker was reached, which says nothing of what is there.
+fn is_away(failure: &Failure) -> bool {
+    let (Failure::At { source, .. } | Failure::Failed(source)) = failure else { return false };
+    if let Some(StartError::Client(error)) = source.downcast_ref() {
+        return matches!(error.kind(), ConnectErrorKind::Dns | ConnectErrorKind::TimedOut | ConnectErrorKind::Io);
+    }
+    let Some(OpenError::Client(KafkaError::MetadataFetch(code))) = source.downcast_ref() else { return false };
+    matches!(
+        code,
+        RDKafkaErrorCode::BrokerTransportFailure
+            | RDKafkaErrorCode::AllBrokersDown
+            | RDKafkaErrorCode::OperationTimedOut
+            | RDKafkaErrorCode::Resolve
+    )
+}
+
+fn once(options: &Options, config: &Config) -> Result<(), Failure> {
     match config.bus.kind {
-        BusKind::Journal => Err(Failure::Usage("bus.kind is \"journal\", which needs no provisioning".into())),
+        BusKind::Journal => {
+            let directory = config.journal.directory.display();
+            let text = format!("nothing to make: on the embedded bus `hookbus serve` makes {directory} itself");
+            Ok(writeln!(io::stdout(), "{text}")?)
+        }
         BusKind::Nats => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(nats::run(options, config))

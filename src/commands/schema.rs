@@ -1,4 +1,7 @@
-//! `hookbus schema`: what subscribers may rely on, as AsyncAPI and JSON Schema.
+//! `hookbus schema`: what subscribers may rely on, as AsyncAPI and JSON Schema; and what the events on the bus look like beside
+//! that.
+
+mod observed;
 
 use std::{
     fs,
@@ -9,7 +12,8 @@ use std::{
 use clap::Args;
 
 use crate::{
-    cli::Failure,
+    commands::failure::Failure,
+    config::Config,
     schema::{Document, Scope},
 };
 
@@ -28,9 +32,27 @@ pub struct Options {
     #[arg(long, value_name = "DIR", conflicts_with = "list")]
     directory: Option<PathBuf>,
 
+    /// Print the members at the root of the events on the bus beside the documented ones; of all types, or of DOCUMENT's
+    #[arg(long, conflicts_with_all = ["list", "directory", "defaults"])]
+    pub observed: bool,
+
     /// Describe the default configuration, even where there is a file
     #[arg(long)]
     pub defaults: bool,
+}
+
+/// Prints what lies on the bus beside what is documented.
+///
+/// # Errors
+/// A name that is no event's; a bus that cannot be read.
+pub fn observe(options: &Options, config: &Config) -> Result<(), Failure> {
+    observed::run(named(options)?, config)
+}
+
+fn named(options: &Options) -> Result<Document, Failure> {
+    Document::named(&options.name).ok_or_else(|| {
+        Failure::Usage(format!("no document `{}`: see hookbus schema --list", options.name.escape_debug()))
+    })
 }
 
 /// Prints a document, or writes all.
@@ -46,16 +68,12 @@ pub fn run(options: &Options, scope: &Scope) -> Result<(), Failure> {
     } else if let Some(directory) = &options.directory {
         for document in Document::all() {
             let path = directory.join(document.path());
-            let failed = |error: io::Error| Failure::Failed(format!("{}: {error}", path.display()));
-            path.parent().map_or(Ok(()), fs::create_dir_all).map_err(failed)?;
-            fs::write(&path, document.text(scope)).map_err(failed)?;
+            let written = path.parent().map_or(Ok(()), fs::create_dir_all);
+            written.and_then(|()| fs::write(&path, document.text(scope))).map_err(Failure::at(path.display()))?;
         }
         writeln!(out, "{}: {} documents", directory.display(), Document::all().count())?;
     } else {
-        let document = Document::named(&options.name).ok_or_else(|| {
-            Failure::Usage(format!("no document `{}`: see hookbus schema --list", options.name.escape_debug()))
-        })?;
-        out.write_all(document.text(scope).as_bytes())?;
+        out.write_all(named(options)?.text(scope).as_bytes())?;
     }
     Ok(())
 }

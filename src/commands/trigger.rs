@@ -1,11 +1,14 @@
 //! `hookbus trigger`: signs and posts a documented event as its vendor would.
 
+pub(crate) mod fresh;
+
 use std::{
     fs,
     io::{self, Write as _},
     net::SocketAddr,
     path::PathBuf,
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use clap::Args;
@@ -13,34 +16,33 @@ use indicatif::ProgressBar;
 use jiff::Timestamp;
 
 use crate::{
-    cli::Failure,
-    config::{Config, Source},
-    secrets::Secret,
-    vendor::{
-        Form, Vendor,
-        catalogue::{self, Entry},
-        sample,
+    commands::{
+        failure::Failure,
+        post::{Answer, Poster, is_unreached},
     },
-    verify::sign,
+    config::{Config, SourceConfig},
+    secrets::Secret,
+    units,
+    vendors::{Entry, Vendor},
 };
 
-/// A gateway answers within 8 s; the vendors wait at least 10 s.
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// Between two attempts to reach the gateway.
+const TRY_EVERY: Duration = Duration::from_millis(500);
 
 /// The words after `trigger`.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// `1099policy` or `audit1`
-    #[arg(required_unless_present = "list")]
+    /// The vendor to play
+    #[arg(help = format!("The vendor to play: {}", Vendor::names()), required_unless_present = "list")]
     vendor: Option<Vendor>,
 
     /// A documented event type, such as `policy.active`
     #[arg(required_unless_present_any = ["list", "body_file"])]
     event: Option<String>,
 
-    /// The payload's form, where an event is documented in several: nested, flat, `event_api`, snake, camel, payments
+    /// The payload's form, where an event is documented in several: see `--list`
     #[arg(long)]
-    form: Option<Form>,
+    form: Option<String>,
 
     /// The source to play, when the vendor has several
     #[arg(long, value_name = "NAME")]
@@ -58,6 +60,10 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     body_file: Option<PathBuf>,
 
+    /// Try so long to reach the gateway, such as 30s: its name, or the way to it, may not be there at once
+    #[arg(long, value_name = "DURATION", value_parser = units::duration, default_value = "0s")]
+    wait: Duration,
+
     /// List the documented events with their forms, and end
     #[arg(long)]
     pub list: bool,
@@ -70,8 +76,8 @@ pub struct Options {
 pub fn list(options: &Options) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     for vendor in Vendor::ALL.into_iter().filter(|vendor| options.vendor.is_none_or(|wanted| wanted == *vendor)) {
-        for entry in catalogue::entries(vendor) {
-            let (vendor, form) = (vendor.as_str(), entry.form.as_str());
+        for entry in vendor.profile().catalogue.iter() {
+            let (vendor, form) = (vendor.as_str(), entry.form.name);
             writeln!(out, "{vendor:<11} {form:<10} {:<36} {}", entry.event, entry.description)?;
         }
     }
@@ -92,24 +98,23 @@ pub fn run(options: &Options, config: &Config) -> Result<(), Failure> {
         Some(_) => None,
         None => Some(find_entry(options, vendor)?),
     };
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_global(Some(TIMEOUT))
-        .http_status_as_error(false)
-        // A sender follows no redirect with its body, and a proxy variable must not carry secrets elsewhere.
-        .max_redirects(0)
-        .proxy(None)
-        .build()
-        .into();
+    let poster = Poster::new();
     let progress = if options.count > 1 { ProgressBar::new(options.count) } else { ProgressBar::hidden() };
+    let until = Instant::now() + options.wait;
     let mut random = fastrand::Rng::new();
     for _ in 0..options.count {
         let now = Timestamp::now();
         let body = match (entry, &fixed) {
-            (Some(entry), _) => sample::fresh(entry, now.as_millisecond(), &mut random),
+            (Some(entry), _) => fresh::fresh(vendor, entry, now.as_millisecond(), &mut random),
             (None, Some(fixed)) => fixed.clone(),
             (None, None) => Vec::new(),
         };
-        post(&agent, &url, vendor, &secret, now, &body)?;
+        while let Err(failure) = post(&poster, &url, vendor, &secret, &body) {
+            if !is_unreached(&failure) || until <= Instant::now() {
+                return Err(failure);
+            }
+            thread::sleep(TRY_EVERY);
+        }
         progress.inc(1);
     }
     progress.finish_and_clear();
@@ -117,50 +122,37 @@ pub fn run(options: &Options, config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
-fn post(
-    agent: &ureq::Agent,
-    url: &str,
-    vendor: Vendor,
-    secret: &Secret,
-    now: Timestamp,
-    body: &[u8],
-) -> Result<(), Failure> {
-    let mut request =
-        agent.post(url).header("content-type", "application/json").header("user-agent", "hookbus-trigger");
-    for (name, value) in sign::headers(vendor, secret, now.as_second(), body) {
-        request = request.header(name, value);
-    }
-    let mut response = request.send(body).map_err(|error| Failure::Failed(format!("{url}: {error}")))?;
-    let answer = response.body_mut().read_to_string().unwrap_or_default();
-    match response.status().as_u16() {
-        200 => Ok(()),
-        status => Err(Failure::Failed(format!(
-            "{url} answered {status} {}",
-            answer.chars().take(200).collect::<String>().escape_debug()
-        ))),
+fn post(poster: &Poster, url: &str, vendor: Vendor, secret: &Secret, body: &[u8]) -> Result<(), Failure> {
+    match poster.post(url, vendor, secret, body)? {
+        Answer { status: 200, .. } => Ok(()),
+        Answer { status, text } => Err(Failure::failed(format!("{url} answered {status} {text}"))),
     }
 }
 
-fn find_source<'c>(options: &Options, vendor: Vendor, config: &'c Config) -> Result<&'c Source, Failure> {
-    let wanted =
-        |source: &&Source| source.vendor == vendor && options.source.as_ref().is_none_or(|name| *name == source.name);
+fn find_source<'c>(options: &Options, vendor: Vendor, config: &'c Config) -> Result<&'c SourceConfig, Failure> {
+    let wanted = |source: &&SourceConfig| {
+        source.vendor == vendor && options.source.as_ref().is_none_or(|name| *name == source.name)
+    };
     config.sources.iter().find(wanted).ok_or_else(|| {
         let named = options.source.as_ref().map(|name| format!(" named {name}")).unwrap_or_default();
         Failure::Usage(format!("the configuration has no {} source{named}", vendor.as_str()))
     })
 }
 
-fn first_secret(source: &Source) -> Result<Secret, Failure> {
+fn first_secret(source: &SourceConfig) -> Result<Secret, Failure> {
     let file = source.secret_files.first().ok_or_else(|| Failure::Usage("the source has no secret file".into()))?;
     Secret::read(file).map_err(|error| Failure::Usage(format!("secret file {}: {error}", file.display())))
 }
 
 fn find_entry(options: &Options, vendor: Vendor) -> Result<&'static Entry, Failure> {
     let event = options.event.as_deref().unwrap_or_default();
-    catalogue::entries(vendor)
-        .find(|entry| entry.event == event && options.form.is_none_or(|form| form == entry.form))
+    vendor
+        .profile()
+        .catalogue
+        .iter()
+        .find(|entry| entry.event == event && options.form.as_ref().is_none_or(|form| form == entry.form.name))
         .ok_or_else(|| {
-            let form = options.form.map(|form| format!(" in form {}", form.as_str())).unwrap_or_default();
+            let form = options.form.as_ref().map(|form| format!(" in form {form}")).unwrap_or_default();
             Failure::Usage(format!("{} documents no `{event}`{form}: see hookbus trigger --list", vendor.as_str()))
         })
 }

@@ -3,13 +3,7 @@
 //! In: a key path and a sentence. Out: one line each, section by section. A line never repeats a configured value: any
 //! of them may be a secret that stands in the wrong place.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
-
-/// The tables of a configuration, in the order of `config.example.toml`.
-const SECTIONS: [&str; 6] = ["listener", "admin", "log", "bus", "journal", "sources"];
+use std::{collections::BTreeMap, fmt};
 
 /// One line about one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,22 +26,9 @@ impl fmt::Display for Finding {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems(Vec<Finding>);
 
-impl Problems {
-    /// The problems, section by section as in `config.example.toml`; what belongs to no section comes first.
-    pub fn iter(&self) -> impl Iterator<Item = &Finding> {
-        self.0.iter()
-    }
-}
-
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.0.iter().enumerate() {
-            if index > 0 {
-                f.write_str("\n")?;
-            }
-            problem.fmt(f)?;
-        }
-        Ok(())
+        f.write_str(&self.0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
     }
 }
 
@@ -55,7 +36,7 @@ impl std::error::Error for Problems {}
 
 impl From<Findings> for Problems {
     fn from(findings: Findings) -> Self {
-        Problems(sorted(findings.problems))
+        Problems(findings.problems)
     }
 }
 
@@ -66,8 +47,8 @@ pub(super) struct Findings {
     warnings: Vec<Finding>,
     /// Key path -> the variable that set it.
     variables: BTreeMap<String, String>,
-    /// Every key the check has asked for, as `section.key`; the example file is held against it.
-    known: BTreeSet<String>,
+    /// The tables of a configuration, in the order of their rows.
+    sections: Vec<&'static str>,
 }
 
 impl Findings {
@@ -88,10 +69,17 @@ impl Findings {
     /// A rule over several keys. It blames the first, and is silent when one of them already has a problem, since a
     /// value that stands in for a bad one proves nothing.
     pub(super) fn rule(&mut self, keys: &[&str], holds: bool, text: impl Into<String>) {
-        let sound = keys.iter().all(|key| self.problems.iter().all(|problem| problem.key != *key));
-        if let (true, false, Some(key)) = (sound, holds, keys.first()) {
+        if let (true, false, Some(key)) = (self.are_sound(keys), holds, keys.first()) {
             self.problem(key, text);
         }
+    }
+
+    /// Whether no key, and no table that one stands in, has a problem, so that the values are the operator's.
+    pub(super) fn are_sound(&self, keys: &[&str]) -> bool {
+        let is_at = |key: &str, problem: &str| {
+            key.strip_prefix(problem).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        self.problems.iter().all(|problem| !keys.iter().any(|key| is_at(key, &problem.key)))
     }
 
     /// Whether a variable set this very key: then its value is text, whatever the key wants.
@@ -99,22 +87,27 @@ impl Findings {
         self.variables.contains_key(key)
     }
 
-    pub(super) fn know(&mut self, key: String) {
-        self.known.insert(key);
+    /// Names the sections, in the order in which they are to be reported.
+    pub(super) fn order(&mut self, sections: Vec<&'static str>) {
+        self.sections = sections;
     }
 
-    #[cfg(test)]
-    pub(super) fn known(&self) -> &BTreeSet<String> {
-        &self.known
-    }
-
-    /// The warnings, when nothing is wrong. Errors: every problem.
-    pub(super) fn finish(self) -> Result<Vec<Finding>, Problems> {
-        if self.problems.is_empty() { Ok(sorted(self.warnings)) } else { Err(self.into()) }
+    /// The warnings, when nothing is wrong. Errors: every problem. Both section by section: what the passes of the check
+    /// found in one comes together, and a pass has the order of the rows already.
+    pub(super) fn finish(mut self) -> Result<Vec<Finding>, Problems> {
+        for findings in [&mut self.problems, &mut self.warnings] {
+            findings.sort_by_key(|finding| {
+                let section = finding.key.split(['.', '[']).next().unwrap_or_default();
+                let element =
+                    finding.key.split_once('[').and_then(|(_, rest)| rest.split(']').next()?.parse::<usize>().ok());
+                (self.sections.iter().position(|name| *name == section), element)
+            });
+        }
+        if self.problems.is_empty() { Ok(self.warnings) } else { Err(self.into()) }
     }
 
     fn with_variable(&self, key: &str, text: String) -> String {
-        // A whole section that nobody knows may come from a variable one level below.
+        // An unknown section may come from a variable one level below.
         let is_below = |path: &str| path.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
         let below = || self.variables.iter().find(|(path, _)| is_below(path));
         match self.variables.get(key).or_else(|| below().map(|(_, variable)| variable)) {
@@ -124,12 +117,9 @@ impl Findings {
     }
 }
 
-/// Brings together what the passes of the check found in one section; inside it, a pass has the file's order already.
-fn sorted(mut findings: Vec<Finding>) -> Vec<Finding> {
-    findings.sort_by_key(|finding| {
-        let section = finding.key.split(['.', '[']).next().unwrap_or_default();
-        let index = finding.key.strip_prefix("sources[").and_then(|rest| rest.split(']').next()?.parse::<usize>().ok());
-        (SECTIONS.iter().position(|name| *name == section), index)
-    });
-    findings
+/// The full path of a key. A key that TOML itself would quote is quoted.
+pub(super) fn join(table: &str, key: &str) -> String {
+    let bare = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    let key = if bare { key.to_owned() } else { format!("{key:?}") };
+    if table.is_empty() { key } else { format!("{table}.{key}") }
 }

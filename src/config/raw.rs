@@ -7,10 +7,10 @@
 use std::{collections::BTreeMap, path::Path};
 
 use figment::{
-    Figment, Metadata, Profile, Provider,
+    Figment, Profile, Provider as _,
     error::Kind,
-    providers::{Format, Toml},
-    value::{Dict, Map, Value},
+    providers::{Format as _, Serialized, Toml},
+    value::{Dict, Value},
 };
 
 use super::findings::{Findings, Problems};
@@ -30,12 +30,12 @@ pub(super) fn read(
     path: &Path,
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<(Dict, Findings), Problems> {
-    let (environment, mut findings) = Environment::sort(environment);
-    // Read here and not by figment, so that a file that is missing and one that is no TOML are told apart.
+    let (layer, mut findings) = sort(environment);
+    // Read here and not by figment, so that a missing file and a file that is no TOML give different problems.
     let merged = std::fs::read_to_string(path)
         .map_err(|error| format!("the configuration file cannot be read: {error}"))
         .and_then(|text| {
-            let merged = Figment::from(Toml::string(&text)).merge(environment).data();
+            let merged = Figment::from(Toml::string(&text)).merge(Serialized::defaults(layer)).data();
             merged.map_err(|error| syntax(&error.kind))
         });
     match merged {
@@ -57,44 +57,24 @@ fn syntax(kind: &Kind) -> String {
     kept.join(": ").escape_debug().to_string()
 }
 
-/// The layer of the environment: text at its key, and at a section for a variable that forgot the key.
-struct Environment {
-    sections: Dict,
-}
-
-impl Environment {
-    /// Takes our variables out of the environment. Those that cannot be a key are problems at once.
-    fn sort(environment: impl IntoIterator<Item = (String, String)>) -> (Self, Findings) {
-        let mut sections = Dict::new();
-        let mut variables = BTreeMap::new();
-        let mut stray = Vec::new();
-        // Sorted, so that the lines do not depend on the order in which a process was handed its environment.
-        for (variable, value) in environment.into_iter().collect::<BTreeMap<_, _>>() {
-            let Some(name) = variable.strip_prefix(PREFIX) else { continue };
-            match place(name) {
-                Ok(path) => {
-                    insert(&mut sections, &path, value);
-                    variables.insert(dotted(&path), variable);
-                }
-                Err(text) => stray.push((variable.escape_debug().to_string(), text)),
+/// Takes our variables out of the environment: a layer with text at each one's key, or at its section when it names no
+/// key. Those that cannot be a key are problems at once.
+fn sort(environment: impl IntoIterator<Item = (String, String)>) -> (Dict, Findings) {
+    let (mut layer, mut variables, mut stray) = (Dict::new(), BTreeMap::new(), Vec::new());
+    // Sorted, so that the lines do not depend on the order in which a process was handed its environment.
+    for (variable, value) in environment.into_iter().collect::<BTreeMap<_, _>>() {
+        let Some(name) = variable.strip_prefix(PREFIX) else { continue };
+        match place(name) {
+            Ok(path) => {
+                insert(&mut layer, &path, value);
+                variables.insert(dotted(&path), variable);
             }
+            Err(text) => stray.push((variable.escape_debug().to_string(), text)),
         }
-        let mut findings = Findings::new(variables);
-        for (variable, text) in stray {
-            findings.problem(&variable, text);
-        }
-        (Environment { sections }, findings)
     }
-}
-
-impl Provider for Environment {
-    fn metadata(&self) -> Metadata {
-        Metadata::named("environment")
-    }
-
-    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
-        Ok(Map::from([(Profile::Default, self.sections.clone())]))
-    }
+    let mut findings = Findings::new(variables);
+    stray.into_iter().for_each(|(variable, text)| findings.problem(&variable, text));
+    (layer, findings)
 }
 
 /// The sections and the key that a variable's name (without the prefix) stands for.
@@ -126,14 +106,17 @@ fn dotted(path: &[String]) -> String {
 }
 
 fn insert(sections: &mut Dict, path: &[String], value: String) {
-    let [section, rest @ ..] = path else { return };
-    if rest.is_empty() {
-        sections.insert(section.clone(), Value::from(value));
-        return;
-    }
-    let entry = sections.entry(section.clone()).or_insert_with(|| Value::from(Dict::new()));
-    // A variable that took the whole section sorts first and is reported by the check; what would stand below is not.
-    if let Value::Dict(_, keys) = entry {
-        insert(keys, rest, value);
+    match path {
+        [] => {}
+        [key] => {
+            sections.insert(key.clone(), Value::from(value));
+        }
+        [section, rest @ ..] => {
+            let entry = sections.entry(section.clone()).or_insert_with(|| Value::from(Dict::new()));
+            // A variable that took the whole section sorts first and is reported by the check; what would stand below is not.
+            if let Value::Dict(_, keys) = entry {
+                insert(keys, rest, value);
+            }
+        }
     }
 }

@@ -1,15 +1,24 @@
 //! Tests of the whole room, through [`Config::load`] and real files.
 
-use std::{collections::BTreeSet, fs};
+use std::{fs, path::PathBuf, time::Duration};
 
+use figment::{
+    Figment,
+    providers::{Format as _, Toml},
+};
 use tempfile::TempDir;
 
-use super::*;
-use crate::envelope::route::Template;
+use super::{
+    example::{example, rows_of},
+    key::{because, count, duration, flag, optional, text},
+    section::section,
+    *,
+};
+use crate::{apis::Wanted, envelope::route::Template, vendors::Vendor};
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");
 
-/// A folder with the two secrets of the example, which a configuration text names as `secrets/…`.
+/// A folder with the secrets of the example, which a configuration text names as `secrets/…`.
 struct Place {
     folder: TempDir,
 }
@@ -18,6 +27,7 @@ impl Place {
     fn new() -> Self {
         let place = Place { folder: TempDir::new().unwrap() };
         place.write("1099policy", "0123456789abcdef0123456789abcdef\n");
+        place.write("1099policy.next", "0123456789abcdef0123456789abcdef\n");
         place.write("audit1", "fedcba9876543210fedcba9876543210\n");
         place
     }
@@ -79,7 +89,7 @@ fn assert_one(lines: &[String], start: &str) {
 fn the_minimum_is_the_defaults() {
     let place = Place::new();
     let loaded = place.load(&with_minimum("")).unwrap();
-    let source = Source::defaults("acme", Vendor::Audit1, "/hook", vec![place.at("audit1")]);
+    let source = SourceConfig::defaults("acme", Vendor::Audit1, "/hook", vec![place.at("audit1")]);
     assert_eq!(loaded.config, Config::defaults(BusKind::Journal, vec![source]));
     assert_eq!(loaded.warnings, []);
 }
@@ -155,6 +165,9 @@ fn each_bad_value_is_one_line_at_its_key() {
         ("listener", "head_timeout", &["5", "\"5\"", "\"99ms\"", "\"61s\"", "[]"]),
         ("listener", "body_timeout", &["\"16s\""]),
         ("listener", "answer_timeout", &["\"10s\"", "\"0s\""]),
+        ("listener", "discard_max", &["\"2PiB\"", "\"1025TiB\"", "64"]),
+        ("listener", "discard_timeout", &["\"0s\"", "\"61s\"", "\"off\""]),
+        ("listener", "health_path", &["\"healthz\"", "\"/health?z\"", "\"\"", "5", "\"/hook\""]),
         ("admin", "address", &["\"127.0.0.1:8080\"", "\"\""]),
         ("log", "format", &["\"yaml\"", "1"]),
         ("journal", "directory", &["\"\"", "1", "\"a\\u0000b\""]),
@@ -249,7 +262,7 @@ fn each_bad_value_of_nats_is_one_line() {
         ("publish_timeout = '1h'", "publish_timeout"),
         ("server = ['nats://a:4222']", "server"),
         ("provision.replicas = 6", "provision.replicas"),
-        ("provision.max_age = '1h'", "provision.duplicate_window"),
+        ("provision = { max_age = '30h', duplicate_window = '31h' }", "provision.duplicate_window"),
         ("provision.max_size = '1KiB'", "provision.max_size"),
         ("provision = 'on'", "provision"),
     ] {
@@ -265,11 +278,11 @@ fn nats_needs_nothing_but_its_kind() {
     let place = Place::new();
     let text = with_minimum("").replace("kind = \"journal\"", "kind = \"nats\"");
     let bus = place.load(&text).unwrap().config.bus;
-    assert_eq!(bus, Bus::defaults(BusKind::Nats));
+    assert_eq!(bus, BusConfig { kind: BusKind::Nats, ..BusConfig::absent() });
     let keys = "unknown_types = 'route'\nwaive = ['no_ack', 'memory_storage']\n[bus.nats]\nservers = ['tls://a', 'nats://b:1']\n\
                 user = 'u'\npassword_file = 'secrets/audit1'\nrequire_tls = true";
     let bus = place.load(&text.replace("kind = \"nats\"", &format!("kind = \"nats\"\n{keys}"))).unwrap().config.bus;
-    assert_eq!((bus.unknown_types, bus.waive), (UnknownTypes::Route, vec![Waiver::NoAck, Waiver::MemoryStorage]));
+    assert_eq!((bus.unknown_types, bus.waive), (UnknownTypes::Route, vec![Danger::NoAck, Danger::MemoryStorage]));
     assert_eq!((bus.nats.servers.len(), bus.nats.user.as_deref(), bus.nats.require_tls), (2, Some("u"), true));
 }
 
@@ -474,11 +487,25 @@ fn the_example_loads_and_its_comments_are_the_defaults() {
     let place = Place::new();
     let loaded = place.load(EXAMPLE).unwrap();
     assert_eq!(loaded.warnings, []);
-    let mut acme = Source::defaults("acme", Vendor::Policy1099, "/webhooks/1099policy", vec![place.at("1099policy")]);
+    let files = ["1099policy", "1099policy.next"].map(|name| place.at(name)).into();
+    let mut acme = SourceConfig::defaults("acme", Vendor::Policy1099, "/webhooks/1099policy", files);
     acme.tenant = Some("acme".into());
-    let payroll = Source::defaults("payroll", Vendor::Audit1, "/webhooks/audit1", vec![place.at("audit1")]);
+    let events = None;
+    let (client_id_file, environment, description, base_url, ca_file) = Default::default();
+    acme.api = Some(ApiConfig {
+        key_file: place.at("1099policy-api"),
+        endpoint_url: "https://hooks.example.com/webhooks/1099policy".into(),
+        timeout: Duration::from_secs(30),
+        client_id_file,
+        environment,
+        events,
+        description,
+        base_url,
+        ca_file,
+    });
+    let payroll = SourceConfig::defaults("payroll", Vendor::Audit1, "/webhooks/audit1", vec![place.at("audit1")]);
     let mut config = Config::defaults(BusKind::Journal, vec![acme, payroll]);
-    config.bus.kafka = Kafka {
+    config.bus.kafka = KafkaConfig {
         brokers: ["kafka-1.example.com:9092", "kafka-2.example.com:9092"].map(Into::into).into(),
         tls: Some(KafkaTls {
             ca_file: Some(place.at("kafka-ca.pem")),
@@ -490,30 +517,187 @@ fn the_example_loads_and_its_comments_are_the_defaults() {
             user: "hookbus".into(),
             password_file: place.at("kafka-password"),
         }),
-        ..Kafka::default()
+        ..KafkaConfig::absent()
     };
     assert_eq!(loaded.config, config);
     assert_eq!(place.load(&uncommented()).unwrap(), loaded);
 }
 
+/// `make config-example` sets the variable.
 #[test]
-fn the_example_shows_every_key() {
-    let place = Place::new();
-    place.load(EXAMPLE).unwrap();
-    let (tree, mut findings) = raw::read(&place.at("hookbus.toml"), []).unwrap();
-    check::config(&tree, &mut findings);
-    let mut section = "";
-    let mut shown = BTreeSet::new();
-    let text = uncommented();
-    for line in text.lines() {
-        if line.starts_with('[') {
-            section = line.trim_matches(['[', ']']);
-        } else if let Some((key, _)) =
-            line.trim_start_matches("## ").split_once(" = ").filter(|(key, _)| !key.starts_with('#'))
-        {
-            shown.insert(format!("{section}.{key}"));
-        }
+fn the_example_is_what_the_rows_say() {
+    if std::env::var_os("HOOKBUS_WRITE_EXAMPLE").is_some() {
+        return fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.toml"), example()).unwrap();
     }
-    assert!(30 <= shown.len(), "{shown:?}");
-    assert_eq!(&shown, findings.known());
+    assert!(example() == EXAMPLE, "config.example.toml differs from the rows in src/config: run `make config-example`");
+}
+
+section! {
+    /// A section with one row of each kind.
+    struct Tried {
+        /// A count
+        /// in two lines.
+        count: u32 = count(7, because(1..=9, "one digit")),
+        /// It must be there.
+        name: String = text("acme", key::user).required("write a name"),
+        /// It may be there.
+        file: Option<PathBuf> = optional("a/b", key::path("file")),
+        /// It can be off.
+        pause: Option<Duration> = duration(Duration::from_secs(5), key::SHORT..=key::MINUTE).or_off(),
+        /// A table.
+        inner: Option<Inner>,
+    }
+}
+
+section! {
+    /// Inside.
+    struct Inner {
+        /// A switch that follows.
+        on: bool = flag(true),
+    }
+}
+
+/// What a new key takes: its row is read, bounded, known by its name, and stands in the example with its comment.
+#[test]
+fn a_row_is_the_field_the_check_the_default_and_the_example() {
+    let shown = "# A count in two lines. It is from 1 to 9 (one digit).\n# count = 7\n# It must be there.\nname = \"acme\"\n# It may be there.\n\
+                 ## file = \"a/b\"\n# It can be off.\n# pause = \"5s\"\n\n# A table.\n[inner]\n\
+                 # A switch that follows.\n# on = true\n";
+    assert_eq!(rows_of::<Tried>(), shown);
+    let tree: figment::value::Dict =
+        Figment::from(Toml::string("count = 0\ninner = { onn = 1 }\nfiles = 1")).extract().unwrap();
+    let mut findings = findings::Findings::default();
+    let read = Tried::read(Some(&tree.into()), "tried", &mut findings);
+    assert_eq!(
+        (read.count, read.file, read.pause, read.inner),
+        (7, None, Some(Duration::from_secs(5)), Some(Inner { on: true }))
+    );
+    assert_eq!(
+        findings.finish().unwrap_err().to_string().lines().collect::<Vec<_>>(),
+        [
+            "tried.count: must be from 1 to 9 (one digit)",
+            "tried.name: is required; write a name",
+            "tried.inner.onn: unknown key; did you mean `on`?",
+            "tried.files: unknown key; did you mean `file`?",
+        ]
+    );
+}
+
+const POLICY_SOURCE: &str = "[bus]\nkind = \"journal\"\n[[sources]]\nname = \"acme\"\nvendor = \"1099policy\"\npath = \"/hook\"\n\
+    secret_files = [\"secrets/1099policy\"]\n";
+const AUDIT_API: &str =
+    "[sources.api]\nkey_file = \"k\"\nclient_id_file = \"i\"\nendpoint_url = \"https://a.example/hook\"\n";
+const POLICY_API: &str = "[sources.api]\nkey_file = \"k\"\nendpoint_url = \"https://a.example/hook\"\n";
+
+fn wanted(loaded: &Loaded) -> Wanted {
+    let source = &loaded.config.sources[0];
+    let (config, api) = source.api().unwrap();
+    config.wanted(&api.all_events(source.vendor.profile().catalogue))
+}
+
+#[test]
+fn the_api_of_a_source_is_read_and_its_files_are_not() {
+    let place = Place::new();
+    let loaded = place.load(&with_source_keys(&format!("{AUDIT_API}events = [\"file.failed\"]"))).unwrap();
+    assert_eq!((&loaded.warnings[..], wanted(&loaded).events.len()), (&[][..], 1));
+    assert_eq!(wanted(&loaded).url, "https://a.example/hook");
+    // "all" is what the vendor documents for this API: not the portal's events, nor the test event.
+    let all = wanted(&place.load(&with_source_keys(AUDIT_API)).unwrap()).events;
+    let has = |event: &str| all.contains(event);
+    assert!(
+        has("file.processed") && !has("file.premium_calculated") && !has("webhook.test") && !has("installment.paid")
+    );
+    let all = wanted(&place.load(&format!("{POLICY_SOURCE}{POLICY_API}events = \"all\"")).unwrap()).events;
+    assert!(all.contains("certificate.error") && all.contains("policy.active.media"));
+}
+
+#[test]
+fn each_contradiction_of_an_api_is_one_line_at_its_key() {
+    let place = Place::new();
+    let (audit, policy) = (with_source_keys(AUDIT_API), format!("{POLICY_SOURCE}{POLICY_API}"));
+    let no_id = audit.replace("client_id_file = \"i\"\n", "");
+    assert_one(&place.lines(&no_id), "sources[0].api.client_id_file: is required: audit1 asks for");
+    let lines = place.lines(&format!("{policy}client_id_file = \"i\""));
+    assert_one(&lines, "sources[0].api.client_id_file: 1099policy knows no client's id");
+    assert_one(
+        &place.lines(&format!("{audit}environment = \"sandbox\"")),
+        "sources[0].api.environment: audit1 knows no",
+    );
+    assert_one(&place.lines(&format!("{policy}environment = \"test\"")), "sources[0].api.environment: must be");
+    for bad in
+        ["http://a.example/hook", "https://u:p@a.example/hook", "https://a.example/hook?a=b", "a.example", "https://"]
+    {
+        let lines = place.lines(&policy.replace("https://a.example/hook", bad));
+        assert_one(&lines, "sources[0].api.endpoint_url: must be an https URL");
+        assert_one(
+            &place.lines(&format!("{policy}base_url = \"{bad}\"")),
+            "sources[0].api.base_url: must be an https URL",
+        );
+    }
+    for bad in ["[]", "[\"a b\"]", "\"every\"", "3"] {
+        assert_one(&place.lines(&format!("{policy}events = {bad}")), "sources[0].api.events: must be ");
+    }
+    let lines = place.lines(&policy.replace("key_file = \"k\"\nendpoint_url = \"https://a.example/hook\"\n", ""));
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    // Two sources with one endpoint or one file.
+    let second =
+        POLICY_SOURCE.replace("[bus]\nkind = \"journal\"\n", "").replace("acme", "second").replace("/hook", "/2");
+    let twins = format!("{policy}{second}{}", POLICY_API.replace("\"k\"", "\"other\""));
+    let lines = place.lines(&twins);
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert_eq!(lines.iter().filter(|line| line.contains("sources[1].api.endpoint_url: one URL belongs")).count(), 1);
+    assert_eq!(
+        lines.iter().filter(|line| line.contains("sources[1].secret_files: `hookbus endpoints` writes")).count(),
+        1
+    );
+    // What may be meant is a warning.
+    let odd = policy.replace("example/hook", "example/other") + "events = [\"certificate.lost\"]";
+    let warnings = place.load(&odd).unwrap().warnings;
+    let keys: Vec<_> = warnings.iter().map(|warning| warning.key.as_str()).collect();
+    assert_eq!(keys, ["sources[0].api.endpoint_url", "sources[0].api.events"]);
+}
+
+#[test]
+fn the_commands_that_make_the_secrets_do_not_ask_for_them() {
+    let place = Place::new();
+    let text = POLICY_SOURCE.replace("secrets/1099policy", "secrets/none");
+    assert_eq!(place.lines(&text).len(), 1);
+    assert!(Config::load_before_secrets(&place.at("hookbus.toml"), []).is_ok());
+}
+
+#[test]
+fn proxies_are_networks_or_addresses() {
+    let place = Place::new();
+    let listener = |keys: &str| with_minimum(&format!("[listener]\n{keys}\n"));
+    let loaded = place.load(&listener(
+        "trusted_proxies = [\"10.0.0.0/8\", \"2001:db8::7\"]\nforwarded_header = \"forwarded\"\nproxy_protocol = true",
+    ));
+    let networks = loaded.unwrap().config.listener.trusted_proxies;
+    assert_eq!(networks.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.0.0.0/8", "2001:db8::7/128"]);
+    for bad in ["10.0.0.0/33", "proxy.example.com", "10.0.0.1:80", ""] {
+        let lines = place.lines(&listener(&format!("trusted_proxies = [\"{bad}\"]")));
+        assert_one(&lines, "listener.trusted_proxies: must be networks such as \"10.0.0.0/8\"");
+    }
+    let many = vec!["\"10.0.0.1\""; 257].join(",");
+    assert_one(
+        &place.lines(&listener(&format!("trusted_proxies = [{many}]"))),
+        "listener.trusted_proxies: must list at most 256",
+    );
+    assert_one(
+        &place.lines(&listener("proxy_protocol = true")),
+        "listener.proxy_protocol: needs listener.trusted_proxies",
+    );
+    let all = place.load(&listener("trusted_proxies = [\"::/0\"]")).unwrap().warnings;
+    assert!(matches!(&all[..], [one] if one.key == "listener.trusted_proxies"), "{all:?}");
+}
+
+#[test]
+fn an_environment_is_a_short_plain_word() {
+    let place = Place::new();
+    let of = |word: &str| place.load(&with_source_keys(&format!("environment = \"{word}\"")));
+    assert_eq!(place.load(&with_minimum("")).unwrap().config.sources[0].identity().environment, "production");
+    assert_eq!(of("test-2").unwrap().config.sources[0].identity().environment, "test-2");
+    for bad in ["", "Production", "a b", &"x".repeat(33)] {
+        assert!(of(bad).unwrap_err().to_string().starts_with("sources[0].environment: must be 1 to 32 of"), "{bad}");
+    }
 }

@@ -1,36 +1,39 @@
 //! The drain: sends on what is in the spool, in the order that the gate says, for as long as it takes.
 //!
-//! In: records of the journal. Out: the same on the bus or in the dead letters, then acknowledged in the journal. A thread
-//! and an event loop of its own, since reading blocks for a moment. Its memory is the gate's window, however long an
-//! outage was; it retries without end, with pauses, and gives nothing up that may still succeed.
+//! In: records of the journal. Out: the same on the bus or in the dead letters, then acknowledged in the journal. It has a
+//! thread and an event loop of its own, since reading blocks for a moment. Its memory is the gate's window, however long an
+//! outage was; it retries without end, with pauses. What the bus refuses while it takes others it reads again in rounds, and
+//! gives up only when that has gone on for longer than `dead_letter_after`.
 
 use std::{
     collections::HashMap,
-    io,
+    io, mem,
     sync::{Arc, Mutex, PoisonError},
     thread,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
+use journal::{Entry, Reader, Start};
 use tokio::{
     sync::watch,
-    task::{Id, JoinError, JoinSet},
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep_until, timeout_at},
 };
 
-use super::{Outlet, dead_letters::Reason, spool::Spool};
-use crate::{
-    bus,
-    envelope::Message,
-    journal::{Entry, Reader, Start},
-    observe::health::Beat,
-    wake,
+#[cfg(test)]
+use super::planted::Planted;
+use super::{
+    flights::{Backoff, Flights},
+    gate::{Fate, Landing, Target},
+    outcome::Reason,
+    outlet::Outlet,
+    spool::{Spool, seen},
 };
+use crate::{envelope::Message, health::Beat, wake};
 
 /// Records read before what has landed is looked at again.
 const BATCH: usize = 64;
-/// Pauses after the first failure in a row and after many.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// Longest pauses after the first failure in a row and after many.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 /// How long the end waits for what is in flight: an acknowledgement that is not seen is a duplicate after the start.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -49,9 +52,15 @@ impl Drain {
     /// # Errors
     /// The system gives no thread or no event loop.
     pub(super) fn start(spool: Arc<Spool>, outlet: Outlet) -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = watch::channel(false);
         let beat = Beat::start();
+        #[cfg(feature = "simulation")]
+        if let Some(machine) = journal::simulation::Machine::here() {
+            // It has no threads.
+            tokio::spawn(machine.stumble(Worker::new(spool, outlet).run(stopped)));
+            return Ok(Drain { beat, stop, thread: Mutex::new(None) });
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let beats = beat.clone();
         let work = move || {
             runtime.spawn(beats.run());
@@ -72,6 +81,14 @@ impl Drain {
     }
 }
 
+/// A record that the gate keeps.
+#[derive(Debug, Clone)]
+struct Kept {
+    message: Message,
+    /// It was refused for too long.
+    is_doomed: bool,
+}
+
 struct Worker {
     spool: Arc<Spool>,
     outlet: Outlet,
@@ -79,13 +96,15 @@ struct Worker {
     durable: watch::Receiver<u64>,
     /// Nothing more to read until more is durable.
     exhausted: bool,
+    /// The second reader, of a round under way.
+    round: Option<Reader>,
     /// What the gate keeps, by sequence.
-    messages: HashMap<u64, Message>,
-    flying: JoinSet<bool>,
-    flights: HashMap<Id, u64>,
-    failures: u32,
-    /// Nothing is published before then, and nothing read after an error.
-    pause: Option<Instant>,
+    messages: HashMap<u64, Kept>,
+    flights: Flights<Landing>,
+    /// During a pause nothing is published or read.
+    backoff: Backoff,
+    /// Whether the bus took the last one.
+    takes: bool,
 }
 
 impl Worker {
@@ -94,11 +113,11 @@ impl Worker {
             reader: spool.journal.reader(Start::Oldest),
             durable: spool.journal.durable(),
             exhausted: false,
+            round: None,
             messages: HashMap::new(),
-            flying: JoinSet::new(),
-            flights: HashMap::new(),
-            failures: 0,
-            pause: None,
+            flights: Flights::default(),
+            backoff: Backoff::new(PAUSES.0, PAUSES.1),
+            takes: true,
             spool,
             outlet,
         }
@@ -109,22 +128,24 @@ impl Worker {
         // What is not acknowledged at the end stays in the spool, so there is nothing to detach for.
         self.outlet.bus.attach().await;
         loop {
-            if self.pause.is_some_and(|until| until <= Instant::now()) {
-                self.pause = None;
-            }
-            let more = self.pause.is_none() && self.read().await;
-            if self.pause.is_none() {
+            let pause = self.backoff.is_pause();
+            // Both, one after the other: neither waits for the end of the other.
+            let more = !pause && (self.read().await | self.read_again().await);
+            if !pause {
                 self.publish();
             }
-            let pause = self.pause;
+            let next = self.next_round();
             tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => break,
-                Some(landed) = self.flying.join_next_with_id() => self.landed(landed),
+                Some((sequence, landing)) = self.flights.landed() => {
+                    self.landed(sequence, landing.unwrap_or(Landing::Failed));
+                }
                 () = spool.moved.notified() => self.forget(),
                 // An error is a journal that has gone: there is nothing more to read, ever.
                 Ok(()) = self.durable.changed() => self.exhausted = false,
-                () = sleep_until(pause.unwrap_or_else(Instant::now)), if pause.is_some() => {}
+                () = self.backoff.over(), if pause => {}
+                () = sleep_until(next.unwrap_or_else(Instant::now)), if !pause && next.is_some() => {}
                 () = tokio::task::yield_now(), if more => {}
             }
         }
@@ -134,7 +155,7 @@ impl Worker {
     /// Reads while the gate has room. Gives whether there may be more at once.
     async fn read(&mut self) -> bool {
         for _ in 0..BATCH {
-            if self.exhausted || !self.spool.gate().has_room() {
+            if self.exhausted || !self.spool.gate().window().has_room() {
                 return false;
             }
             let durable = *self.durable.borrow_and_update();
@@ -147,11 +168,9 @@ impl Worker {
                 }
                 Err(error) => {
                     tracing::error!(%error, "the spool cannot be read");
-                    self.rest();
+                    self.backoff.failed();
+                    return true;
                 }
-            }
-            if self.pause.is_some() {
-                return false;
             }
         }
         true
@@ -159,18 +178,72 @@ impl Worker {
 
     async fn take(&mut self, entry: Entry) {
         let Entry { sequence, head, body, .. } = entry;
-        match bus::message(head.clone(), body.clone()) {
+        match Message::decode(head.clone(), body.clone()) {
             Some(message) => {
-                if self.spool.read(sequence, &message) {
-                    self.messages.insert(sequence, message);
-                }
+                let fate = self.spool.gate().read(seen(sequence, &message));
+                self.keep(sequence, message, fate);
             }
             // Only another version could have written it. If the dead letters do not take it, the next start finds it.
             None => {
-                if self.spool.dead_letters.bury_unreadable(head, body).await.is_ok() {
+                if self.spool.dead_letters.append_unreadable(head, body).await.is_ok() {
                     self.spool.journal.acknowledge(sequence);
                 }
             }
+        }
+    }
+
+    fn keep(&mut self, sequence: u64, message: Message, fate: Fate) {
+        match fate {
+            Fate::Kept | Fate::Doomed => {
+                self.messages.insert(sequence, Kept { message, is_doomed: fate == Fate::Doomed });
+            }
+            Fate::Done => self.spool.journal.acknowledge(sequence),
+            Fate::Left => {}
+        }
+    }
+
+    /// When a round is to begin; none while one is under way.
+    fn next_round(&self) -> Option<Instant> {
+        if self.round.is_some() { None } else { self.spool.gate().next_round(Instant::now()) }
+    }
+
+    /// Reads again what the bus has refused, while the gate has room. Gives whether there may be more at once.
+    async fn read_again(&mut self) -> bool {
+        if self.round.is_none() {
+            let from = self.spool.gate().begin_round(Instant::now());
+            self.round = from.map(|from| self.spool.journal.reader(Start::After(from.saturating_sub(1))));
+        }
+        for _ in 0..BATCH {
+            let Some(reader) = &mut self.round else { return false };
+            if !self.spool.gate().window().has_room() {
+                return false;
+            }
+            let read = reader.next();
+            match read {
+                Ok(Some(entry)) => self.take_again(entry),
+                Ok(None) => {
+                    self.round = None;
+                    self.spool.gate().end_round(Instant::now());
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the spool cannot be read");
+                    self.backoff.failed();
+                    return true;
+                }
+            }
+        }
+        true
+    }
+
+    fn take_again(&mut self, entry: Entry) {
+        let Entry { sequence, recorded, head, body } = entry;
+        // What cannot be read was met before.
+        let Some(message) = Message::decode(head, body) else { return };
+        let age = wall_clock().duration_since(recorded).unwrap_or_default();
+        let fate = self.spool.gate().read_again(seen(sequence, &message), age, Instant::now());
+        match fate {
+            Some(fate) => self.keep(sequence, message, fate),
+            None => self.round = None,
         }
     }
 
@@ -179,66 +252,149 @@ impl Worker {
         loop {
             let next = self.spool.gate().next();
             let Some(sequence) = next else { return };
-            let Some(message) = self.messages.get(&sequence).cloned() else {
-                self.spool.done(sequence);
+            let Some(Kept { message, is_doomed }) = self.messages.get(&sequence).cloned() else {
+                self.spool.landed(sequence, Landing::Stored);
                 continue;
             };
             let (spool, outlet) = (Arc::clone(&self.spool), self.outlet.clone());
+            #[cfg(test)]
+            if Planted::DroppedAck.is_here() {
+                spool.journal.acknowledge(sequence);
+            }
             // Handed over inside the task: those that fly have no order among them, and a panic ends that task only.
-            let flight = self.flying.spawn(async move {
+            self.flights.begin(sequence, async move {
+                if is_doomed {
+                    let target = Target::Key(message.order());
+                    return bury(&spool, message, Reason::Refused, Some(target)).await;
+                }
                 match outlet.publish(message.clone()).await {
-                    Ok(_) => true,
-                    Err(error) => match Reason::of(error) {
-                        Some(reason) => spool.dead_letters.bury(message, reason).await.is_ok(),
-                        None => false,
-                    },
+                    Ok(_) => Landing::Stored,
+                    Err(error) => {
+                        let target = spool.target(&message, error);
+                        match Reason::of(error) {
+                            Some(reason) => bury(&spool, message, reason, target).await,
+                            None => target.map_or(Landing::Failed, Landing::Refused),
+                        }
+                    }
                 }
             });
-            self.flights.insert(flight.id(), sequence);
         }
     }
 
-    fn landed(&mut self, landed: Result<(Id, bool), JoinError>) {
-        let (id, done) = match landed {
-            Ok((id, done)) => (id, done),
-            // It panicked: not known to be on the bus.
-            Err(error) => (error.id(), false),
-        };
-        let Some(sequence) = self.flights.remove(&id) else { return };
-        if done {
-            self.messages.remove(&sequence);
-            self.spool.done(sequence);
-            self.failures = 0;
-        } else {
-            self.spool.gate().published(sequence, false);
-            self.rest();
+    fn landed(&mut self, sequence: u64, landing: Landing) {
+        self.spool.landed(sequence, landing);
+        match landing {
+            Landing::Stored | Landing::DeadLetter => {
+                self.messages.remove(&sequence);
+                self.backoff.succeeded();
+                self.bus_takes(true);
+            }
+            Landing::Failed => {
+                self.backoff.failed();
+                self.bus_takes(false);
+            }
+            Landing::Refused(_) => self.forget(),
         }
     }
 
-    /// Forgets what a late acknowledgement has retired.
-    fn forget(&mut self) {
-        let gate = self.spool.gate();
-        if self.messages.len() > gate.held() {
-            self.messages.retain(|sequence, _| gate.holds(*sequence));
-        }
-    }
-
-    /// A pause before the next try, the longer the more failed in a row; many that fail together count as one.
-    fn rest(&mut self) {
-        if self.pause.is_some() {
+    /// One line for each change: a broker that has frozen keeps its connections, and no other line tells of it.
+    fn bus_takes(&mut self, takes: bool) {
+        if mem::replace(&mut self.takes, takes) == takes {
             return;
         }
-        let longest = PAUSE.0.saturating_mul(1 << self.failures.min(16)).min(PAUSE.1);
-        self.failures = self.failures.saturating_add(1);
-        self.pause = Some(Instant::now() + longest.mul_f64(0.5 + fastrand::f64() / 2.0));
+        let records = self.spool.journal.stats().records;
+        if takes {
+            tracing::info!(records, "the bus takes events again: the spool drains");
+        } else {
+            tracing::warn!(records, "the bus takes no event now: events wait in the spool");
+        }
+    }
+
+    /// Forgets what a late acknowledgement has retired, and what was parked.
+    fn forget(&mut self) {
+        let gate = self.spool.gate();
+        if self.messages.len() > gate.window().len() {
+            self.messages.retain(|sequence, _| gate.window().holds(*sequence));
+        }
     }
 
     async fn land_all(&mut self) {
         let deadline = Instant::now() + PATIENCE;
-        while let Ok(Some(landed)) =
-            timeout(deadline.saturating_duration_since(Instant::now()), self.flying.join_next_with_id()).await
-        {
-            self.landed(landed);
+        while let Ok(Some((sequence, landing))) = timeout_at(deadline, self.flights.landed()).await {
+            self.landed(sequence, landing.unwrap_or(Landing::Failed));
         }
+    }
+}
+
+/// The clock that the journal dates its records by.
+fn wall_clock() -> SystemTime {
+    #[cfg(feature = "simulation")]
+    if let Some(machine) = journal::simulation::Machine::here() {
+        return machine.wall_clock();
+    }
+    SystemTime::now()
+}
+
+/// Puts a message into the dead letters; `target`: what stands against it if they do not take it.
+async fn bury(spool: &Spool, message: Message, reason: Reason, target: Option<Target>) -> Landing {
+    match spool.dead_letters.append(message, reason).await {
+        Ok(()) => Landing::DeadLetter,
+        Err(_) => target.map_or(Landing::Failed, Landing::Refused),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use journal::{Journal, Keep, Options};
+
+    use crate::{
+        bus::{
+            Bus,
+            fake::{Fake, Mode},
+        },
+        delivery::{dead_letters::DeadLetters, metrics::DeliveryMetrics},
+        metrics::Families,
+    };
+
+    fn worker(directory: &std::path::Path) -> Worker {
+        let metrics = Arc::new(DeliveryMetrics::register(&Families::default()).unwrap());
+        let open = |name| {
+            let options = Options {
+                directory: directory.join(name),
+                segment_size: 64 << 10,
+                max_size: 1 << 20,
+                max_age: None,
+                reserve: 0,
+                keep: Keep::UntilAcknowledged,
+                queue: 8,
+            };
+            Journal::open(options, Arc::new(())).unwrap()
+        };
+        let dead_letters = DeadLetters::new(open("dead-letters"), directory, Arc::clone(&metrics));
+        let spool = Spool::new(open("spool"), dead_letters, Duration::from_secs(1), None, Arc::clone(&metrics));
+        let bus = Bus::Fake(Fake::new(Mode::Take(Duration::ZERO)));
+        Worker::new(spool, Outlet::new(bus, metrics))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_an_outage_a_single_failure_costs_a_short_pause() {
+        let outer = tempfile::tempdir().unwrap();
+        let mut worker = worker(outer.path());
+        let fail = async |worker: &mut Worker| {
+            let began = Instant::now();
+            worker.landed(1, Landing::Failed);
+            worker.backoff.over().await;
+            began.elapsed()
+        };
+        let mut pause = Duration::ZERO;
+        for _ in 0..10 {
+            pause = fail(&mut worker).await;
+        }
+        assert!(pause >= PAUSES.1 / 2, "{pause:?}");
+        worker.landed(1, Landing::Stored);
+        let pause = fail(&mut worker).await;
+        // The clock counts in milliseconds.
+        assert!(pause <= PAUSES.0 + Duration::from_millis(1), "{pause:?}");
     }
 }

@@ -1,5 +1,5 @@
 //! The gate: which way an event goes, and which spooled record goes to the bus next. A pure state machine: no I/O, no
-//! time, no thread. Whoever owns it ([`super::spool`]) tells it what happened and does what it says.
+//! clock, no thread. Its owner ([`super::spool`]) reports what happened and does what it says.
 //!
 //! In: events that arrive, records on their way into the journal, records the drain has read, how publications ended.
 //! Out: a way for each event ([`Way`]), a fate for each record ([`Fate`]), the next record to publish. It never holds a
@@ -8,125 +8,82 @@
 //! # States
 //!
 //! The gate is *open* while nothing is spooled and nothing is on its way there. That is worked out from the counts below
-//! under the owner's lock, not kept beside them: there is no moment at which somebody opens it, so no event can slip
+//! under the owner's lock, not kept beside them: there is no moment at which it is opened, so no event can slip
 //! through between the last record and the opening.
 //!
 //! | state | when | an event that arrives |
 //! |---|---|---|
 //! | open | no append under way, window empty, the drain has passed the highest appended record | goes direct |
-//! | opening | the drain has passed the highest appended record and the bus took its last one | goes direct, unless a record of its key is in the window: then it is appended |
+//! | opening | the bus took the drain's last record, and the drain has passed the highest appended one | goes direct |
+//! | draining | the bus took the drain's last record | is appended |
 //! | closed | otherwise | is appended |
 //!
 //! *Opening* is there because under steady traffic some append is always under way: without it the gate would stay closed
-//! until a lull. In it every record that was answered is in the window with its key, so order is kept all the same; the first hedge or
-//! refusal closes it again.
+//! until a lull. In it every record that was answered is in the window with its key, so order is kept all the same; the
+//! first hedge or failure of the bus closes it again.
+//!
+//! An event whose key is in the window while the gate opens or drains *waits* until those records are done with, for as
+//! long as a direct one may take, and is appended after that: a sender that waits for its answers and is faster than one
+//! round trip of the drain would keep its key in the spool for ever.
+//!
+//! What the bus refuses while it takes others, one subject or one key, is *parked* ([`parked`]): its records count in none of the
+//! above and are in no window, and its events are appended. The others go as if it were not there.
 //!
 //! | record | when | goes on to |
 //! |---|---|---|
-//! | appending | [`hedged`](Gate::hedged), [`refused`](Gate::refused), or [`arrived`](Gate::arrived) at a closed gate | in the journal, or nowhere ([`not_appended`](Gate::not_appended)) |
-//! | in the journal | [`appended`](Gate::appended) | the window, when the drain reads it; or acknowledged, when its first publication ended well before that |
+//! | appending | [`hedged`](Gate::hedged), [`failed`](Gate::failed), [`refused`](Gate::refused), or [`arrived`](Gate::arrived) at a closed gate | in the journal, or nowhere ([`appended`](Gate::appended)) |
+//! | in the journal | [`appended`](Gate::appended) | the window, or parked, when the drain reads it; or acknowledged, when its first publication ended well before that |
 //! | in the client | [`read`](Gate::read), its first publication still under way | retired ([`first_acked`](Gate::first_acked)), or ready or waiting ([`first_failed`](Gate::first_failed)) |
 //! | waiting | read, an older record of its key not retired | ready |
 //! | ready | the oldest of its key | in flight ([`next`](Gate::next)) |
-//! | in flight | given to the bus | retired, or ready again ([`published`](Gate::published)) |
+//! | in flight | given to the bus | retired, ready again, or parked with those behind it ([`landed`](Gate::landed)) |
+//! | parked | refused, or of a key or subject that is | the window, when a round reads it again ([`read_again`](Gate::read_again)) |
 //!
 //! # Order (P5)
 //!
-//! Of one key at most one record is in flight, and the next is ready only when that one is retired. Records of
-//! different keys have no order among them, so they fly together. This is the simplest rule that needs nothing of a
+//! The window keeps it: of one key at most one record is in flight. This is the simplest rule that needs nothing of a
 //! bus but an honest acknowledgement: pipelining within a key would need a bus that never stores a later message when
 //! an earlier one fails, which neither JetStream nor a partition after a time-out promises. Its price is one round trip
 //! per record for a key that comes often.
 //!
+//! A parked key keeps it, too: while a record of it is parked, all later ones are, and a round puts them into the window in
+//! their order.
+//!
 //! A first publication still in the client does not hold back *older* records of its key: its request overlapped with
 //! theirs, or it would have been appended at once, and overlapping requests have no order.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::{collections::HashMap, time::Duration};
 
+use tokio::time::Instant;
+
+use super::window::{Limits, Window};
+
+mod appends;
 #[cfg(test)]
 mod model;
+mod parked;
+mod terms;
 
-/// The way of an event that arrives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
-    /// To the bus.
-    Direct,
-    /// Into the journal. The gate counts it as on its way there.
-    Spool,
-}
-
-/// What becomes of a record that the drain has read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// It has a place in the window; keep it until it is retired.
-    Kept,
-    /// Its first publication ended well after all: acknowledge it, and forget it.
-    Done,
-}
-
-/// How much the window holds and how many records fly at once.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
-    /// Most records read and not retired.
-    pub(super) records: usize,
-    /// Most bytes of them; one record always fits.
-    pub(super) bytes: usize,
-    /// Most records in flight.
-    pub(super) flying: usize,
-}
-
-/// A record as the drain read it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Read<'a> {
-    /// Its place in the journal.
-    pub(super) sequence: u64,
-    /// What keeps its order, hashed: a collision only makes two keys wait for each other.
-    pub(super) key: u64,
-    /// What tells it from every other event of every run.
-    pub(super) ticket: &'a str,
-    /// Its size.
-    pub(super) bytes: usize,
-}
+pub(super) use self::terms::{Fate, Landing, Lane, Read, Target, Way};
+use self::{appends::Appends, parked::Parked};
 
 /// The state machine.
 #[derive(Debug)]
 pub(super) struct Gate {
-    limits: Limits,
-    /// Records on their way into the journal.
-    appending: usize,
-    /// The last word of the bus to the drain was an acknowledgement, and nobody had to hedge since.
+    /// All but those of parked keys.
+    appends: Appends,
+    /// The bus takes what it is given, as far as it is known: the drain's last publication was not in vain, and no event
+    /// was hedged since.
     recovered: bool,
-    /// The highest sequence that is known to be in the journal.
-    appended: u64,
     /// The drain has read everything up to here, or it is lost.
     passed: u64,
     /// Read and not retired.
-    window: BTreeMap<u64, Slot>,
-    bytes: usize,
-    /// The window by key, each in order.
-    keys: HashMap<u64, VecDeque<u64>>,
-    ready: VecDeque<u64>,
-    flying: usize,
-    /// How many may fly now: one after a failure, one more for each success.
-    width: usize,
+    window: Window,
+    /// What the bus refuses while it takes others.
+    parked: Parked,
     /// First publications of hedged events, by ticket: those under way, and those acknowledged before the drain met
     /// their records. As many as were in flight when the gate closed.
     firsts: HashMap<String, First>,
-}
-
-#[derive(Debug)]
-struct Slot {
-    key: u64,
-    bytes: usize,
-    state: State,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    InClient,
-    Waiting,
-    Ready,
-    Flying,
 }
 
 #[derive(Debug, Default)]
@@ -134,63 +91,92 @@ struct First {
     acked: bool,
     /// Where its record is, once its append or the drain has said so.
     place: Option<u64>,
+    /// Its append has said so: the owner acknowledges the record from here on.
+    is_durable: bool,
 }
 
 impl Gate {
     /// A gate before a journal whose highest record is `appended`; 0 when it holds none, and the gate is open.
-    pub(super) fn new(limits: Limits, appended: u64) -> Self {
+    /// `dead_letter_after`: how old a record becomes that the bus refuses while it takes others.
+    /// `most_keys`, not 0: refused keys with a place of their own.
+    pub(super) fn new(limits: Limits, appended: u64, dead_letter_after: Option<Duration>, most_keys: usize) -> Self {
         Gate {
-            limits,
-            appending: 0,
+            appends: Appends::up_to(appended),
             recovered: false,
-            appended,
             passed: 0,
-            window: BTreeMap::new(),
-            bytes: 0,
-            keys: HashMap::new(),
-            ready: VecDeque::new(),
-            flying: 0,
-            width: limits.flying,
+            window: Window::new(limits),
+            parked: Parked::new(dead_letter_after, most_keys),
             firsts: HashMap::new(),
         }
     }
 
-    /// Whether nothing is held back: all events go direct.
+    /// Whether nothing is held back but what the bus refuses: all other events go direct.
     pub(super) fn open(&self) -> bool {
-        self.appending == 0 && self.window.is_empty() && self.caught_up()
+        self.appends.are_over(self.passed) && self.window.is_empty()
     }
 
-    /// An event arrives.
-    pub(super) fn arrived(&mut self, key: u64) -> Way {
-        // What is still being appended has not been answered, so this event overlaps with it.
-        let opening = || self.recovered && self.caught_up() && !self.keys.contains_key(&key);
-        if self.open() || opening() {
-            return Way::Direct;
+    /// Keys of which the bus refuses an event while it takes others.
+    pub(super) fn refused_keys(&self) -> usize {
+        self.parked.keys()
+    }
+
+    /// An event arrives. `route`: its subject or topic, hashed.
+    pub(super) fn arrived(&mut self, key: u64, route: u64) -> Way {
+        if let Some(place) = self.parked.takes(key, route, self.passed) {
+            return Way::Spool(Lane::Own(place));
         }
-        self.appending += 1;
-        Way::Spool
+        // Nothing that has failed is left.
+        self.recovered |= self.open();
+        match (self.recovered, self.window.holds_key(key)) {
+            (true, true) => Way::Wait,
+            // What is still being appended has not been answered, so this event overlaps with it.
+            (true, false) if self.appends.are_read(self.passed) => Way::Direct,
+            _ => Way::Spool(self.spool()),
+        }
+    }
+
+    /// An event has waited for long enough: it is appended.
+    pub(super) fn waited(&mut self, key: u64, route: u64) -> Lane {
+        self.parked.takes(key, route, self.passed).map_or_else(|| self.spool(), Lane::Own)
     }
 
     /// A direct event is not acknowledged yet and is going to be appended; its publication goes on.
-    pub(super) fn hedged(&mut self, ticket: &str) {
-        self.recovered = false;
-        self.appending += 1;
+    pub(super) fn hedged(&mut self, ticket: &str) -> Lane {
         self.firsts.insert(ticket.to_owned(), First::default());
+        self.failed()
     }
 
-    /// A direct event was refused for now and is going to be appended; the client has nothing of it any more.
-    pub(super) fn refused(&mut self) {
+    /// The bus does not take a direct event now, which is going to be appended; the client has nothing of it any more.
+    pub(super) fn failed(&mut self) -> Lane {
         self.recovered = false;
-        self.appending += 1;
+        self.spool()
     }
 
-    /// A record is durable. `ticket`: of a hedged event.
-    pub(super) fn appended(&mut self, ticket: Option<&str>, sequence: u64) {
-        self.appending = self.appending.saturating_sub(1);
-        self.appended = self.appended.max(sequence);
+    /// The bus refuses a direct event, and may take others; it is going to be appended as after [`Gate::failed`].
+    pub(super) fn refused(&mut self, key: u64, target: Target, now: Instant) -> Lane {
+        Lane::Own(self.parked.refused(key, target, now))
+    }
+
+    fn spool(&mut self) -> Lane {
+        self.appends.begin();
+        Lane::Common
+    }
+
+    /// A record is durable, or (without a sequence) not in the journal, as far as this run knows: should it turn up all the
+    /// same, it is drained. `ticket`: of a hedged event.
+    pub(super) fn appended(&mut self, lane: Lane, ticket: Option<&str>, sequence: Option<u64>) {
+        match lane {
+            Lane::Common => self.appends.end(sequence),
+            Lane::Own(place) => self.parked.appended(place, sequence, self.passed),
+        }
         let Some(ticket) = ticket else { return };
+        let Some(sequence) = sequence else {
+            self.firsts.remove(ticket);
+            return;
+        };
         if let Some(first) = self.firsts.get_mut(ticket) {
             first.place = Some(sequence);
+            first.is_durable = true;
             // Passed over: it was acknowledged, or is lost.
             if first.acked && sequence <= self.passed {
                 self.firsts.remove(ticket);
@@ -198,135 +184,135 @@ impl Gate {
         }
     }
 
-    /// A record is not in the journal, as far as this run knows; should it turn up all the same, it is drained.
-    pub(super) fn not_appended(&mut self, ticket: Option<&str>) {
-        self.appending = self.appending.saturating_sub(1);
-        if let Some(ticket) = ticket {
-            self.firsts.remove(ticket);
-        }
-    }
-
     /// A hedged event's first publication ended well. Its record is retired: the owner acknowledges it in the journal as
-    /// soon as it knows its place.
-    pub(super) fn first_acked(&mut self, ticket: &str) {
-        let Some(first) = self.firsts.get_mut(ticket) else { return };
+    /// soon as it knows its place. Gives its key, if that waits for nothing more.
+    pub(super) fn first_acked(&mut self, ticket: &str) -> Option<u64> {
+        let first = self.firsts.get_mut(ticket)?;
         match first.place {
             Some(place) if place <= self.passed => {
-                self.firsts.remove(ticket);
-                self.retire(place);
+                // A round may read it again before its owner has acknowledged it.
+                first.acked = true;
+                if first.is_durable {
+                    self.firsts.remove(ticket);
+                }
+                self.parked.done(place);
+                self.window.retire(place)
             }
             // The drain has not met it: it may be in the reader's hands just now.
-            _ => first.acked = true,
+            _ => {
+                first.acked = true;
+                None
+            }
         }
     }
 
     /// A hedged event's first publication failed: its record is like any other now.
     pub(super) fn first_failed(&mut self, ticket: &str) {
-        let place = self.firsts.remove(ticket).and_then(|first| first.place);
-        let Some(slot) = place.and_then(|place| self.window.get_mut(&place)) else { return };
-        if slot.state == State::InClient {
-            slot.state = State::Waiting;
-            let key = slot.key;
-            self.advance(key);
+        if let Some(place) = self.firsts.remove(ticket).and_then(|first| first.place) {
+            self.window.release(place);
         }
     }
 
-    /// Whether the drain may read one more record.
-    pub(super) fn has_room(&self) -> bool {
-        self.window.is_empty() || (self.window.len() < self.limits.records && self.bytes < self.limits.bytes)
+    /// What is read and not retired.
+    pub(super) fn window(&self) -> &Window {
+        &self.window
     }
 
-    /// The drain has read a record. Sequences rise.
+    /// The drain has read a record for the first time. Sequences rise.
     pub(super) fn read(&mut self, record: Read<'_>) -> Fate {
-        let Read { sequence, key, ticket, bytes } = record;
-        self.passed = self.passed.max(sequence);
-        let state = match self.firsts.get_mut(ticket) {
-            None => State::Waiting,
-            Some(First { acked: true, .. }) => {
-                self.firsts.remove(ticket);
-                return Fate::Done;
-            }
-            Some(first) => {
-                first.place = Some(sequence);
-                State::InClient
-            }
-        };
-        self.window.insert(sequence, Slot { key, bytes, state });
-        self.bytes += bytes;
-        self.keys.entry(key).or_default().push_back(sequence);
-        self.advance(key);
-        Fate::Kept
+        self.passed = self.passed.max(record.sequence);
+        if self.first_was_acked(record.ticket) {
+            return Fate::Done;
+        }
+        let fate = if self.parked.leaves(&record) { Fate::Left } else { Fate::Kept };
+        self.keep(record, fate)
     }
 
     /// The drain has found nothing more up to `durable`, which was durable before it looked.
     pub(super) fn passed(&mut self, durable: u64) {
         self.passed = self.passed.max(durable);
         let passed = self.passed;
-        self.firsts.retain(|_, first| !(first.acked && first.place.is_some_and(|place| place <= passed)));
+        self.firsts
+            .retain(|_, first| !(first.acked && first.is_durable && first.place.is_some_and(|place| place <= passed)));
+    }
+
+    /// Begins a round: the drain reads once more, from the sequence that this gives, what is not acknowledged.
+    pub(super) fn begin_round(&mut self, now: Instant) -> Option<u64> {
+        self.parked.begin_round(self.passed, now)
+    }
+
+    /// When the next round may begin; `None` while nothing is refused.
+    pub(super) fn next_round(&self, now: Instant) -> Option<Instant> {
+        self.parked.next_round(now)
+    }
+
+    /// The round has read a record. Sequences rise. `None`: that was all, and the round is over.
+    pub(super) fn read_again(&mut self, record: Read<'_>, age: Duration, now: Instant) -> Option<Fate> {
+        if self.passed < record.sequence {
+            self.parked.end_round(true, self.passed, now);
+            return None;
+        }
+        if self.window.holds(record.sequence) {
+            return Some(Fate::Left);
+        }
+        if self.first_was_acked(record.ticket) {
+            return Some(Fate::Done);
+        }
+        let fate = self.parked.meets(&record, age, now);
+        if fate == Fate::Left && !self.parked.goes_on() {
+            self.parked.end_round(false, self.passed, now);
+            return None;
+        }
+        Some(self.keep(record, fate))
+    }
+
+    /// The round has found nothing more up to where it began to look.
+    pub(super) fn end_round(&mut self, now: Instant) {
+        self.parked.end_round(true, self.passed, now);
+    }
+
+    fn first_was_acked(&mut self, ticket: &str) -> bool {
+        let was = self.firsts.get(ticket).is_some_and(|first| first.acked);
+        if was {
+            self.firsts.remove(ticket);
+        }
+        was
+    }
+
+    fn keep(&mut self, record: Read<'_>, fate: Fate) -> Fate {
+        let Read { sequence, key, ticket, bytes, .. } = record;
+        let first = self.firsts.get_mut(ticket);
+        if fate != Fate::Left {
+            self.window.push(sequence, key, bytes, first.is_some());
+        }
+        if let Some(first) = first {
+            first.place = Some(sequence);
+        }
+        fate
     }
 
     /// The next record to publish, if one may fly.
     pub(super) fn next(&mut self) -> Option<u64> {
-        if self.flying >= self.width {
-            return None;
-        }
-        let sequence = self.ready.pop_front()?;
-        if let Some(slot) = self.window.get_mut(&sequence) {
-            slot.state = State::Flying;
-            self.flying += 1;
-        }
-        Some(sequence)
+        self.window.take_next()
     }
 
-    /// A record that flew has landed: it is `done` with (acknowledged, or in the dead letters), or it must fly again.
-    pub(super) fn published(&mut self, sequence: u64, done: bool) {
-        self.flying = self.flying.saturating_sub(1);
-        self.recovered = done;
-        if done {
-            self.width = (self.width + 1).min(self.limits.flying);
-            self.retire(sequence);
-        } else if let Some(slot) = self.window.get_mut(&sequence) {
-            // Behind the other keys, so that one record that always fails holds nobody up but its own key.
-            self.width = 1;
-            slot.state = State::Ready;
-            self.ready.push_back(sequence);
-        }
-    }
-
-    /// Whether a record is read and not retired.
-    pub(super) fn holds(&self, sequence: u64) -> bool {
-        self.window.contains_key(&sequence)
-    }
-
-    /// Records read and not retired.
-    pub(super) fn held(&self) -> usize {
-        self.window.len()
-    }
-
-    /// Every record that is known to be in the journal is in the window, or done with.
-    fn caught_up(&self) -> bool {
-        self.appended <= self.passed
-    }
-
-    fn retire(&mut self, sequence: u64) {
-        let Some(slot) = self.window.remove(&sequence) else { return };
-        self.bytes = self.bytes.saturating_sub(slot.bytes);
-        if let Some(line) = self.keys.get_mut(&slot.key) {
-            line.retain(|other| *other != sequence);
-            if line.is_empty() {
-                self.keys.remove(&slot.key);
+    /// The publication of a record has ended. Gives its key, if that waits for nothing more.
+    pub(super) fn landed(&mut self, sequence: u64, landing: Landing, now: Instant) -> Option<u64> {
+        match (landing, self.window.key(sequence)) {
+            (Landing::Stored | Landing::DeadLetter, _) => {
+                self.recovered |= landing == Landing::Stored;
+                self.parked.done(sequence);
+                self.window.published(sequence, true)
             }
-        }
-        self.advance(slot.key);
-    }
-
-    /// Makes the oldest record of a key ready, if it waits for that.
-    fn advance(&mut self, key: u64) {
-        let Some(oldest) = self.keys.get(&key).and_then(VecDeque::front) else { return };
-        let Some(slot) = self.window.get_mut(oldest) else { return };
-        if slot.state == State::Waiting {
-            slot.state = State::Ready;
-            self.ready.push_back(*oldest);
+            (Landing::Refused(target), Some(key)) => {
+                let line = self.window.leave(key);
+                self.parked.leave(key, sequence, &line, target, now);
+                Some(key)
+            }
+            (Landing::Failed | Landing::Refused(_), _) => {
+                self.recovered = false;
+                self.window.published(sequence, false)
+            }
         }
     }
 }

@@ -1,49 +1,53 @@
-//! The spool: what carries an event through the gate, by the bus or by the journal, whichever makes it durable.
+//! The spool: carries an event through the gate, by the bus or by the journal, whichever makes it durable.
 //!
-//! In: a message and somebody who waits. Out: word to that somebody, once it is durable, and no sooner; and a journal in
-//! which whatever the bus has not got lies in order. It publishes nothing that is spooled: that is the drain's work.
-//! The gate decides; this room only waits for disks, buses and clocks, and tells the gate.
+//! In: a message and the sender's pending answer. Out: that answer, once the message is durable and no sooner; and a journal
+//! that holds in order what the bus has not acknowledged. It publishes no spooled record: that is the drain's work. The gate
+//! decides; this file only waits for disks, buses and clocks, and reports to the gate.
 
 use std::{
+    collections::HashMap,
     fmt,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use tokio::{sync::Notify, time::timeout};
+use journal::{AppendError, Journal, Record, Stats};
+use log_once::LogOnce;
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
 
+#[cfg(test)]
+use super::planted::Planted;
 use super::{
-    Outlet, Pending,
-    dead_letters::{DeadLetters, Reason},
-    gate::{Fate, Gate, Limits, Read, Way},
+    dead_letters::DeadLetters,
+    gate::{Gate, Landing, Lane, Read, Target, Way},
+    metrics::DeliveryMetrics,
+    outcome::{Cause, Reason},
+    outlet::Outlet,
+    pending::Pending,
+    turns::Turns,
+    window::Limits,
 };
 use crate::{
-    bus::{Ack, PublishError},
+    bus::{Ack, PublishError, Scope},
     envelope::{Message, attributes::Attribute},
-    journal::{AppendError, Journal, Record, Stats},
-    observe::metrics::Metrics,
+    wake,
 };
 
 /// Most spooled records in memory, and of them in flight, while they drain. A thousand at a round trip of 10 ms are
 /// 100,000 a second.
 const WINDOW: Limits = Limits { records: 2048, bytes: 16 << 20, flying: 1024 };
 
-/// Why an event went into the spool. The labels of `spool_events_total`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
-    /// Not acknowledged after `hedge_after`.
-    Hedge,
-    /// Refused for now.
-    Refused,
-    /// Older events are in the spool.
-    Gate,
-}
+/// Most refused keys with a place of their own in memory, about 100 bytes each. Beyond, keys share as many places again.
+const MOST_KEYS: usize = 100_000;
 
-impl Cause {
-    /// Every cause and its label.
-    pub const ALL: [(Cause, &str); 3] = [(Cause::Hedge, "hedge"), (Cause::Refused, "refused"), (Cause::Gate, "gate")];
-}
+/// Between two log lines on one refusal.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
+/// Most refused subjects and topics whose last line is remembered.
+const MOST_SAID: usize = 1_000;
 
 /// The journal behind its gate.
 pub struct Spool {
@@ -52,43 +56,86 @@ pub struct Spool {
     pub(super) journal: Journal,
     pub(super) dead_letters: DeadLetters,
     hedge_after: Duration,
-    /// The drain may have something to do that the journal does not tell it.
+    /// Wakes the drain when a first publication or a direct one has ended, which appends nothing to the journal.
     pub(super) moved: Notify,
-    metrics: Arc<Metrics>,
+    turns: Turns,
+    /// What was last said of each refused subject or topic, by its hash.
+    said: Mutex<HashMap<u64, LogOnce<PublishError>>>,
+    metrics: Arc<DeliveryMetrics>,
 }
 
 impl Spool {
     /// `journal`: one that keeps until acknowledged. What is in it already closes the gate. `hedge_after`: how long a
-    /// publication may take before its event is spooled.
-    pub fn new(journal: Journal, dead_letters: DeadLetters, hedge_after: Duration, metrics: Arc<Metrics>) -> Arc<Self> {
+    /// publication may take before its event is spooled. `dead_letter_after`: how old an event becomes that the bus refuses
+    /// while it takes others.
+    pub fn new(
+        journal: Journal,
+        dead_letters: DeadLetters,
+        hedge_after: Duration,
+        dead_letter_after: Option<Duration>,
+        metrics: Arc<DeliveryMetrics>,
+    ) -> Arc<Self> {
         let highest = if journal.stats().records == 0 { 0 } else { *journal.durable().borrow() };
-        let gate = Mutex::new(Gate::new(WINDOW, highest));
-        Arc::new(Spool { gate, journal, dead_letters, hedge_after, moved: Notify::new(), metrics })
+        let gate = Mutex::new(Gate::new(WINDOW, highest, dead_letter_after, MOST_KEYS));
+        let (moved, turns) = (Notify::new(), Turns::default());
+        Arc::new(Spool { gate, journal, dead_letters, hedge_after, moved, turns, said: Mutex::default(), metrics })
     }
 
     /// Carries one event until it is durable, and past that until the client has done with it.
     pub(super) async fn carry(&self, outlet: &Outlet, message: Message, pending: Pending) {
-        if self.gate().arrived(message.order()) == Way::Spool {
-            return pending.settle(self.append(message, None, Cause::Gate).await);
+        let deadline = Instant::now() + self.hedge_after;
+        if let Some(lane) = self.lane(&message, deadline).await {
+            let cause = if lane == Lane::Common { Cause::Gate } else { Cause::Refused };
+            #[cfg(test)]
+            if Planted::EarlyAnswer.is_here() {
+                pending.durable();
+                self.append(message, lane, None, cause).await.ok();
+                return;
+            }
+            return pending.settle(self.append(message, lane, None, cause).await);
         }
         let kept = message.clone();
         let mut publication = Box::pin(outlet.publish(message));
-        match timeout(self.hedge_after, &mut publication).await {
+        match timeout_at(deadline, &mut publication).await {
             Ok(Ok(_)) => pending.durable(),
-            Ok(Err(error)) => self.refused(kept, error, pending).await,
-            Err(_) => self.hedge(kept, publication, pending).await,
+            // Boxed, as all that is rare: each event's future has the size of its largest step.
+            Ok(Err(error)) => Box::pin(self.refused(kept, error, pending)).await,
+            Err(_) => Box::pin(self.hedge(kept, publication, pending)).await,
+        }
+    }
+
+    /// Where an event is to be appended; `None`: it goes direct. It may wait for its turn, but not beyond the deadline.
+    async fn lane(&self, message: &Message, deadline: Instant) -> Option<Lane> {
+        let (key, route) = (message.order(), message.route_hash());
+        let mut way = self.gate().arrived(key, route);
+        loop {
+            match way {
+                Way::Direct => return None,
+                Way::Spool(lane) => return Some(lane),
+                Way::Wait => {}
+            }
+            // Before the gate is asked again: a turn that comes between is not missed.
+            let turn = self.turns.of(key).notified();
+            way = self.gate().arrived(key, route);
+            if way == Way::Wait && Box::pin(timeout_at(deadline, turn)).await.is_err() {
+                return Some(self.gate().waited(key, route));
+            }
         }
     }
 
     async fn refused(&self, message: Message, error: PublishError, pending: Pending) {
         if let Some(reason) = Reason::of(error) {
-            return match self.dead_letters.bury(message, reason).await {
+            return match self.dead_letters.append(message, reason).await {
                 Ok(()) => pending.durable(),
                 Err(_) => pending.failed(error.into()),
             };
         }
-        self.gate().refused();
-        pending.settle(self.append(message, None, Cause::Refused).await);
+        let lane = match self.target(&message, error) {
+            Some(target) => self.gate().refused(message.order(), target, Instant::now()),
+            None => self.gate().failed(),
+        };
+        self.moved.notify_one();
+        pending.settle(self.append(message, lane, None, Cause::Refused).await);
     }
 
     /// The publication goes on beside the append; the first of them that ends well answers the sender. A refusal for
@@ -100,10 +147,11 @@ impl Spool {
         pending: Pending,
     ) {
         let ticket = message.get(Attribute::Sequence).to_owned();
-        self.gate().hedged(&ticket);
+        let lane = self.gate().hedged(&ticket);
         let first = First { spool: self, ticket: &ticket, acked: false };
-        let mut append = Box::pin(self.append(message, Some(&ticket), Cause::Hedge));
+        let mut append = Box::pin(self.append(message, lane, Some(&ticket), Cause::Hedge));
         tokio::select! {
+            biased;
             result = &mut publication => {
                 first.ended(result);
                 if result.is_ok() {
@@ -131,15 +179,17 @@ impl Spool {
     fn append<'a>(
         &'a self,
         message: Message,
+        lane: Lane,
         ticket: Option<&'a str>,
         cause: Cause,
     ) -> impl Future<Output = Result<u64, AppendError>> + use<'a> {
-        let appending = Appending { spool: self, ticket, place: None };
-        let durable = self.journal.append(Record { head: message.attributes.into_encoded(), body: message.body });
+        let appending = Appending { spool: self, lane, ticket, place: None };
+        let record = Record { head: message.attributes.into_encoded(), body: message.body };
+        let durable = wake::gather(self.journal.append(record));
         async move {
             let sequence = durable.await?;
             appending.ended(sequence);
-            self.metrics.spooled(cause);
+            self.metrics.spooled.inc(cause);
             Ok(sequence)
         }
     }
@@ -151,21 +201,35 @@ impl Spool {
         }
     }
 
-    /// For the drain: a record it has read, and whether it is to be kept for publication.
-    pub(super) fn read(&self, sequence: u64, message: &Message) -> bool {
-        let bytes = message.attributes.encoded().len() + message.body.len();
-        let record = Read { sequence, key: message.order(), ticket: message.get(Attribute::Sequence), bytes };
-        let fate = self.gate().read(record);
-        if fate == Fate::Done {
-            self.journal.acknowledge(sequence);
+    /// What a failure stands against, if the bus may take other messages; says so.
+    pub(super) fn target(&self, message: &Message, error: PublishError) -> Option<Target> {
+        let target = match error.scope() {
+            Scope::Bus => return None,
+            Scope::Route => Target::Route(message.route_hash()),
+            Scope::Message => Target::Key(message.order()),
+        };
+        if Reason::of(error).is_none() && self.is_to_be_said(message.route_hash(), error) {
+            let route = message.route();
+            tracing::warn!(route, %error, "the bus refuses this and takes others: such events wait in the spool");
         }
-        fate == Fate::Kept
+        Some(target)
     }
 
-    /// For the drain: a record is on the bus or in the dead letters.
-    pub(super) fn done(&self, sequence: u64) {
-        self.journal.acknowledge(sequence);
-        self.gate().published(sequence, true);
+    fn is_to_be_said(&self, route: u64, error: PublishError) -> bool {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.len() >= MOST_SAID {
+            said.clear();
+        }
+        said.entry(route).or_insert_with(|| LogOnce::repeated(SAY_AGAIN)).is_new(error)
+    }
+
+    /// For the drain: a record is on the bus or in the dead letters, or is not.
+    pub(super) fn landed(&self, sequence: u64, landing: Landing) {
+        if matches!(landing, Landing::Stored | Landing::DeadLetter) {
+            self.journal.acknowledge(sequence);
+        }
+        let key = self.gate().landed(sequence, landing, Instant::now());
+        self.turns.comes(key);
     }
 
     /// The gate, for one step.
@@ -202,9 +266,17 @@ impl fmt::Debug for Spool {
     }
 }
 
-/// A record on its way into the journal. However this ends, the gate hears of it, or it would stay closed for ever.
+/// How the gate sees a record of the journal.
+pub(super) fn seen(sequence: u64, message: &Message) -> Read<'_> {
+    let bytes = message.attributes.encoded().len() + message.body.len();
+    let (key, route) = (message.order(), message.route_hash());
+    Read { sequence, key, route, ticket: message.get(Attribute::Sequence), bytes }
+}
+
+/// A record on its way into the journal. However this ends, it is reported to the gate, which would stay closed otherwise.
 struct Appending<'a> {
     spool: &'a Spool,
+    lane: Lane,
     ticket: Option<&'a str>,
     place: Option<u64>,
 }
@@ -218,14 +290,11 @@ impl Appending<'_> {
 
 impl Drop for Appending<'_> {
     fn drop(&mut self) {
-        match self.place {
-            Some(sequence) => self.spool.gate().appended(self.ticket, sequence),
-            None => self.spool.gate().not_appended(self.ticket),
-        }
+        self.spool.gate().appended(self.lane, self.ticket, self.place);
     }
 }
 
-/// A hedged event's first publication. However this ends, the gate hears of it, or its record would never be drained.
+/// A hedged event's first publication. However this ends, it is reported to the gate, or the record would never be drained.
 struct First<'a> {
     spool: &'a Spool,
     ticket: &'a str,
@@ -241,7 +310,8 @@ impl First<'_> {
 impl Drop for First<'_> {
     fn drop(&mut self) {
         if self.acked {
-            self.spool.gate().first_acked(self.ticket);
+            let key = self.spool.gate().first_acked(self.ticket);
+            self.spool.turns.comes(key);
         } else {
             self.spool.gate().first_failed(self.ticket);
         }

@@ -8,42 +8,84 @@ use std::{
     sync::Arc,
 };
 
-/// A CloudEvents attribute or extension, or one of the facts that travel beside them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Attribute {
+/// How an attribute is called where; spelt out here, so that no name is put together for each event.
+pub(super) struct Spelling {
+    plain: &'static str,
+    pub(super) kafka: &'static str,
+    pub(super) nats: &'static str,
+}
+
+/// The rows below as an enum, a list and the spellings.
+macro_rules! attributes {
+    ($($(#[$doc:meta])* $attribute:ident = $code:literal $($name:literal)?,)*) => {
+        /// A CloudEvents attribute or extension, or one of the facts that travel beside them.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum Attribute {
+            $($(#[$doc])* $attribute = $code,)*
+        }
+
+        impl Attribute {
+            /// All of them, in the order in which they are set.
+            pub const ALL: [Attribute; [$($code),*].len()] = [$(Attribute::$attribute),*];
+
+            /// Its name in CloudEvents and as a header of either binding; `None` for what is no attribute.
+            pub(super) fn spelling(self) -> Option<Spelling> {
+                match self {
+                    $($(Attribute::$attribute => Some(Spelling {
+                        plain: $name,
+                        kafka: concat!("ce_", $name),
+                        nats: concat!("ce-", $name),
+                    }),)?)*
+                    _ => None,
+                }
+            }
+
+            fn from_code(code: u8) -> Option<Self> {
+                match code {
+                    $($code => Some(Attribute::$attribute),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+attributes! {
     /// CloudEvents `id`.
-    Id = 1,
+    Id = 1 "id",
     /// CloudEvents `source`.
-    Source = 2,
+    Source = 2 "source",
     /// CloudEvents `type`.
-    Type = 3,
+    Type = 3 "type",
     /// CloudEvents `subject`: the entity id.
-    Subject = 4,
+    Subject = 4 "subject",
     /// CloudEvents `time`: the vendor's event time.
-    Time = 5,
+    Time = 5 "time",
     /// CloudEvents `datacontenttype`.
-    DataContentType = 6,
+    DataContentType = 6 "datacontenttype",
     /// Extension `vendor`.
-    Vendor = 7,
+    Vendor = 7 "vendor",
     /// Extension `form`.
-    Form = 8,
+    Form = 8 "form",
     /// Extension `tenant`.
-    Tenant = 9,
+    Tenant = 9 "tenant",
     /// Extension `entity`: the object type.
-    Entity = 10,
+    Entity = 10 "entity",
     /// Extension `entitypath`: JSON Pointer to the object inside `data`.
-    EntityPath = 11,
+    EntityPath = 11 "entitypath",
     /// Extension `recordedtime`: arrival.
-    RecordedTime = 12,
+    RecordedTime = 12 "recordedtime",
+    /// Extension `environment`: what kind of traffic the source sends.
+    Environment = 17 "environment",
     /// Extension `partitionkey`: also the Kafka key.
-    PartitionKey = 13,
+    PartitionKey = 13 "partitionkey",
     /// Extension `sequence`.
-    Sequence = 14,
+    Sequence = 14 "sequence",
     /// Extension `traceparent`: the start of the transmission.
-    Traceparent = 15,
+    Traceparent = 15 "traceparent",
     /// Extension `quarantinereason`.
-    QuarantineReason = 16,
+    QuarantineReason = 16 "quarantinereason",
     /// Not an attribute: the subject or topic.
     Route = 128,
     /// Not an attribute: `Nats-Msg-Id`.
@@ -54,69 +96,8 @@ pub enum Attribute {
     DeadLetterReason = 131,
 }
 
-/// How an attribute is called where.
-pub(super) struct Spelling {
-    plain: &'static str,
-    pub(super) kafka: &'static str,
-    pub(super) nats: &'static str,
-}
-
-/// Spelt out here, so that no name is put together for each event.
-macro_rules! spelling {
-    ($name:literal) => {
-        Some(Spelling { plain: $name, kafka: concat!("ce_", $name), nats: concat!("ce-", $name) })
-    };
-}
-
 impl Attribute {
-    /// All of them, in the order in which they are set.
-    pub const ALL: [Attribute; 20] = [
-        Attribute::Id,
-        Attribute::Source,
-        Attribute::Type,
-        Attribute::Subject,
-        Attribute::Time,
-        Attribute::DataContentType,
-        Attribute::Vendor,
-        Attribute::Form,
-        Attribute::Tenant,
-        Attribute::Entity,
-        Attribute::EntityPath,
-        Attribute::RecordedTime,
-        Attribute::PartitionKey,
-        Attribute::Sequence,
-        Attribute::Traceparent,
-        Attribute::QuarantineReason,
-        Attribute::Route,
-        Attribute::MessageId,
-        Attribute::Hop,
-        Attribute::DeadLetterReason,
-    ];
-
-    /// Its name in CloudEvents and as a header of either binding; `None` for the routing facts.
-    pub(super) fn spelling(self) -> Option<Spelling> {
-        match self {
-            Attribute::Id => spelling!("id"),
-            Attribute::Source => spelling!("source"),
-            Attribute::Type => spelling!("type"),
-            Attribute::Subject => spelling!("subject"),
-            Attribute::Time => spelling!("time"),
-            Attribute::DataContentType => spelling!("datacontenttype"),
-            Attribute::Vendor => spelling!("vendor"),
-            Attribute::Form => spelling!("form"),
-            Attribute::Tenant => spelling!("tenant"),
-            Attribute::Entity => spelling!("entity"),
-            Attribute::EntityPath => spelling!("entitypath"),
-            Attribute::RecordedTime => spelling!("recordedtime"),
-            Attribute::PartitionKey => spelling!("partitionkey"),
-            Attribute::Sequence => spelling!("sequence"),
-            Attribute::Traceparent => spelling!("traceparent"),
-            Attribute::QuarantineReason => spelling!("quarantinereason"),
-            Attribute::Route | Attribute::MessageId | Attribute::Hop | Attribute::DeadLetterReason => None,
-        }
-    }
-
-    /// The CloudEvents name; `None` for the routing facts.
+    /// The CloudEvents name; `None` for what is no attribute.
     pub fn name(self) -> Option<&'static str> {
         self.spelling().map(|spelling| spelling.plain)
     }
@@ -125,23 +106,7 @@ impl Attribute {
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|attribute| attribute.name() == Some(name))
     }
-
-    fn from_code(code: u8) -> Option<Self> {
-        BY_CODE[usize::from(code)]
-    }
 }
-
-/// Every attribute at the place of its code.
-const BY_CODE: [Option<Attribute>; 256] = {
-    let mut table = [None; 256];
-    let mut place = 0;
-    while place < Attribute::ALL.len() {
-        let attribute = Attribute::ALL[place];
-        table[attribute as usize] = Some(attribute);
-        place += 1;
-    }
-    table
-};
 
 /// Bytes before each text: the code and the text's length, little endian.
 const HEADER: usize = 3;
@@ -277,6 +242,24 @@ mod tests {
         list.push(Attribute::Id, &"x".repeat(70_000));
         list.push(Attribute::Type, &"t");
         assert_eq!(list.iter().collect::<Vec<_>>(), [(Attribute::Type, "t")]);
+    }
+
+    /// The bytes are a format on disk.
+    #[test]
+    fn a_value_has_its_code_and_its_length_before_it() {
+        let mut list = Attributes::with_capacity(0);
+        list.push_parts(Attribute::Id, &["ab", "", "c"]);
+        list.push(Attribute::Type, &"t".repeat(300));
+        let long = [&[Attribute::Type as u8, 44, 1][..], "t".repeat(300).as_bytes()].concat();
+        assert_eq!(list.encoded(), [&[Attribute::Id as u8, 3, 0, b'a', b'b', b'c'][..], &long].concat());
+        assert_eq!(*list.clone().into_encoded(), list.encoded());
+        for cut in [1, 2, 3, 5, list.encoded().len() - 1] {
+            assert_eq!(Attributes::decode(list.encoded()[..cut].to_vec()), None, "cut to {cut}");
+        }
+        let mut longest = Attributes::with_capacity(0);
+        longest.push(Attribute::Id, &"x".repeat(65_535));
+        longest.push(Attribute::Subject, &"x".repeat(65_536));
+        assert_eq!(longest.iter().map(|(_, value)| value.len()).collect::<Vec<_>>(), [65_535]);
     }
 
     #[test]

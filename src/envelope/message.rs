@@ -1,20 +1,31 @@
 //! What a subscriber receives: an event laid into a message, in either content mode of CloudEvents 1.0.
 //!
 //! In: attributes and a body, fresh from the gateway or read from the journal. Out: the payload and the headers for one
-//! binding. In structured mode too the attributes stand as headers, so that consumers filter without parsing.
+//! binding. A structured payload has every attribute, and no header repeats one.
 
-use std::{borrow::Cow, fmt::Write as _};
+use std::borrow::Cow;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 
 use super::attributes::{Attribute, Attributes};
-use crate::config::Encoding;
+use crate::text;
 
 /// `datacontenttype` of a body that is JSON; any other body is carried as `data_base64` in structured mode.
 pub const JSON: &str = "application/json";
 /// The payload's media type in structured mode.
 pub const STRUCTURED: &str = "application/cloudevents+json";
+/// The header with the payload's media type, which marks the content mode.
+pub const CONTENT_TYPE: &str = "content-type";
+
+/// `bus.encoding`: the two content modes of CloudEvents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// The message is one JSON object, `application/cloudevents+json`.
+    Structured,
+    /// The message is the webhook's body; the attributes are headers.
+    Binary,
+}
 
 /// An event as it stands on a bus.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,14 +46,26 @@ pub enum Binding {
 }
 
 impl Binding {
-    /// The header that carries an attribute or the hop's trace; none for what travels otherwise, or not at all.
-    pub fn header(self, attribute: Attribute) -> Option<&'static str> {
-        match (attribute, self) {
+    /// The header that carries an attribute, the hop's trace or the message id; none for what travels otherwise, or not
+    /// at all.
+    pub fn header(self, attribute: Attribute, encoding: Encoding) -> Option<&'static str> {
+        match (attribute, self, encoding) {
+            (Attribute::Hop, _, _) => Some(super::traceparent::HEADER),
+            (Attribute::MessageId, Binding::Nats, _) => Some("Nats-Msg-Id"),
             // Kafka's binding carries the content type of a binary message in `content-type` alone.
-            (Attribute::DataContentType, Binding::Kafka) => None,
-            (Attribute::Hop, _) => Some(super::traceparent::HEADER),
-            (other, Binding::Kafka) => Some(other.spelling()?.kafka),
-            (other, Binding::Nats) => Some(other.spelling()?.nats),
+            (_, _, Encoding::Structured) | (Attribute::DataContentType, Binding::Kafka, _) => None,
+            (other, Binding::Kafka, _) => Some(other.spelling()?.kafka),
+            (other, Binding::Nats, _) => Some(other.spelling()?.nats),
+        }
+    }
+
+    /// The value of `content-type`, if the binding has that header in this mode. `body`: the body's media type.
+    pub fn content_type(self, encoding: Encoding, body: &str) -> Option<&str> {
+        match (encoding, self) {
+            (Encoding::Structured, _) => Some(STRUCTURED),
+            (Encoding::Binary, Binding::Kafka) => Some(body),
+            // NATS marks structured mode by it; binary mode has `ce-datacontenttype`.
+            (Encoding::Binary, Binding::Nats) => None,
         }
     }
 
@@ -56,6 +79,11 @@ impl Binding {
 }
 
 impl Message {
+    /// The event of a journal's record; `None` for a record that this version cannot read.
+    pub fn decode(head: Bytes, body: Bytes) -> Option<Message> {
+        Attributes::decode(head.into()).map(|attributes| Message { attributes, body })
+    }
+
     /// The subject or topic.
     pub fn route(&self) -> &str {
         self.attributes.get(Attribute::Route).unwrap_or_default()
@@ -75,7 +103,7 @@ impl Message {
                 json.extend_from_slice(b",\"");
                 json.extend_from_slice(name.as_bytes());
                 json.extend_from_slice(b"\":\"");
-                escape(value, &mut json);
+                text::json_string(value, &mut json);
                 json.push(b'"');
             }
         }
@@ -104,62 +132,23 @@ impl Message {
         xxhash_rust::xxh3::xxh3_64(self.get(Attribute::PartitionKey).as_bytes())
     }
 
-    /// The attributes as headers of the binding, without the payload's content type.
-    pub fn headers(&self, binding: Binding) -> impl Iterator<Item = (&'static str, Cow<'_, str>)> {
-        let attributes = self.attributes.iter().filter_map(move |(attribute, value)| {
-            let name = binding.header(attribute)?;
-            let value = match binding {
-                Binding::Kafka => Cow::from(value),
-                Binding::Nats => percent_encode(value),
-            };
-            Some((name, value))
+    /// Its subject or topic, hashed.
+    pub fn route_hash(&self) -> u64 {
+        xxhash_rust::xxh3::xxh3_64(self.route().as_bytes())
+    }
+
+    /// Every header of the event and its payload.
+    pub fn headers(&self, binding: Binding, encoding: Encoding) -> impl Iterator<Item = (&'static str, Cow<'_, str>)> {
+        let content_type = binding.content_type(encoding, self.get(Attribute::DataContentType));
+        let content_type = content_type.map(|value| (CONTENT_TYPE, Cow::from(value)));
+        let version = (encoding == Encoding::Binary).then_some((binding.version_header(), Cow::from("1.0")));
+        let others = self.attributes.iter().filter_map(move |(attribute, value)| {
+            let name = binding.header(attribute, encoding)?;
+            let is_encoded = binding == Binding::Nats && attribute.name().is_some();
+            Some((name, if is_encoded { text::percent_encode(value) } else { Cow::from(value) }))
         });
-        std::iter::once((binding.version_header(), Cow::from("1.0"))).chain(attributes)
+        content_type.into_iter().chain(version).chain(others)
     }
-
-    /// The header that tells the content mode, if the binding has one for it.
-    pub fn content_type(&self, binding: Binding, encoding: Encoding) -> Option<&str> {
-        match (encoding, binding) {
-            (Encoding::Structured, _) => Some(STRUCTURED),
-            (Encoding::Binary, Binding::Kafka) => Some(self.get(Attribute::DataContentType)),
-            // NATS marks structured mode by it; binary mode has `ce-datacontenttype`.
-            (Encoding::Binary, Binding::Nats) => None,
-        }
-    }
-}
-
-/// JSON string escapes: `"`, `\` and control characters; everything else stays as it is.
-fn escape(text: &str, json: &mut Vec<u8>) {
-    // Nearly every value is plain, and copied in one piece.
-    if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
-        json.extend_from_slice(text.as_bytes());
-        return;
-    }
-    for byte in text.bytes() {
-        match byte {
-            b'"' | b'\\' => json.extend_from_slice(&[b'\\', byte]),
-            0..0x20 => json.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
-            _ => json.push(byte),
-        }
-    }
-}
-
-/// The NATS binding's header values: space, `"`, `%` and everything outside U+0021-U+007E as `%XX`.
-fn percent_encode(text: &str) -> Cow<'_, str> {
-    let plain = |byte: u8| matches!(byte, 0x21..=0x7e) && byte != b'"' && byte != b'%';
-    if text.bytes().all(plain) {
-        return Cow::from(text);
-    }
-    let mut encoded = String::with_capacity(text.len() * 2);
-    for byte in text.bytes() {
-        if plain(byte) {
-            encoded.push(char::from(byte));
-        } else {
-            // Writing to a String cannot fail.
-            let _infallible = write!(encoded, "%{byte:02X}");
-        }
-    }
-    Cow::from(encoded)
 }
 
 #[cfg(test)]
@@ -171,6 +160,7 @@ mod tests {
         attributes.push(Attribute::Id, &"a \"b\" \\ é %");
         attributes.push(Attribute::DataContentType, &content_type);
         attributes.push(Attribute::Route, &"webhooks.audit1.unknown");
+        attributes.push(Attribute::MessageId, &"audit1/x/a \"b\"/00");
         attributes.push(Attribute::Hop, &"00-1-2-00");
         Message { attributes, body: Bytes::from_static(body) }
     }
@@ -196,21 +186,42 @@ mod tests {
     }
 
     #[test]
+    fn the_payload_is_the_event_or_the_body() {
+        let message = message(b"{}", JSON);
+        assert_eq!(message.payload(Encoding::Structured), message.structured());
+        assert_eq!(message.payload(Encoding::Binary), b"{}"[..]);
+        assert_eq!((message.route(), message.get(Attribute::Subject)), ("webhooks.audit1.unknown", ""));
+    }
+
+    #[test]
+    fn one_partition_key_is_one_order() {
+        let order = |key: &str, id: &str| {
+            let mut attributes = Attributes::default();
+            attributes.push(Attribute::Id, &id);
+            attributes.push(Attribute::PartitionKey, &key);
+            Message { attributes, body: Bytes::new() }.order()
+        };
+        assert_eq!(order("audit1/a/1", "x"), order("audit1/a/1", "y"));
+        assert_ne!(order("audit1/a/1", "x"), order("audit1/a/2", "x"));
+    }
+
+    #[test]
     fn headers_follow_each_binding() {
         let message = message(b"{}", JSON);
-        let kafka: Vec<_> = message.headers(Binding::Kafka).collect();
-        let spelt: Vec<_> = kafka.iter().map(|(name, value)| (*name, value.as_ref())).collect();
-        assert_eq!(spelt, [("ce_specversion", "1.0"), ("ce_id", "a \"b\" \\ é %"), ("traceparent", "00-1-2-00")]);
-        let nats: Vec<_> = message.headers(Binding::Nats).collect();
-        let spelt: Vec<_> = nats.iter().map(|(name, value)| (*name, value.as_ref())).collect();
-        let expected = [
-            ("ce-specversion", "1.0"),
-            ("ce-id", "a%20%22b%22%20\\%20%C3%A9%20%25"),
-            ("ce-datacontenttype", "application/json"),
-            ("traceparent", "00-1-2-00"),
-        ];
-        assert_eq!(spelt, expected);
-        assert_eq!(message.content_type(Binding::Kafka, Encoding::Binary), Some(JSON));
-        assert_eq!(message.content_type(Binding::Nats, Encoding::Binary), None);
+        let headers = |binding, encoding| -> Vec<_> {
+            message.headers(binding, encoding).map(|(name, value)| (name, value.into_owned())).collect()
+        };
+        let written = |pairs: &[(&'static str, &str)]| -> Vec<_> {
+            pairs.iter().map(|(name, value)| (*name, (*value).to_owned())).collect()
+        };
+        let (hop, structured) = (("traceparent", "00-1-2-00"), ("content-type", STRUCTURED));
+        let kafka = [("content-type", JSON), ("ce_specversion", "1.0"), ("ce_id", "a \"b\" \\ é %"), hop];
+        assert_eq!(headers(Binding::Kafka, Encoding::Binary), written(&kafka));
+        let id = ("ce-id", "a%20%22b%22%20\\%20%C3%A9%20%25");
+        let nats =
+            [("ce-specversion", "1.0"), id, ("ce-datacontenttype", JSON), ("Nats-Msg-Id", "audit1/x/a \"b\"/00"), hop];
+        assert_eq!(headers(Binding::Nats, Encoding::Binary), written(&nats));
+        assert_eq!(headers(Binding::Kafka, Encoding::Structured), written(&[structured, hop]));
+        assert_eq!(headers(Binding::Nats, Encoding::Structured), written(&[structured, nats[3], hop]));
     }
 }

@@ -15,7 +15,7 @@ pub struct Traceparent {
 }
 
 impl Traceparent {
-    /// A trace that starts with this request. Its flags say that nobody has recorded it yet.
+    /// A trace that starts with this request. Its flags: not recorded yet.
     pub fn begin() -> Self {
         Traceparent { trace: fastrand::u128(1..), span: fastrand::u64(1..), flags: 0 }
     }

@@ -156,3 +156,43 @@ fn hex4(text: &str) -> Option<(u32, &str)> {
     let all_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     Some((all_hex.then(|| u32::from_str_radix(digits, 16).ok()).flatten()?, behind))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each byte at each place of eight, alone and below every other: the lowest mark is at the first byte that stops.
+    #[test]
+    fn eight_bytes_at_a_time_stop_where_one_at_a_time_does() {
+        let stops_at = |byte: u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+        for place in 0..8 {
+            for byte in 0..=u8::MAX {
+                for above in 0..=u8::MAX {
+                    let mut word = *b"az\x7f\x80\xff !#";
+                    word[place] = byte;
+                    if let Some(next) = word.get_mut(place + 1) {
+                        *next = above;
+                    }
+                    let expected = word.iter().position(|byte| stops_at(*byte)).unwrap_or(8);
+                    assert_eq!(stops(u64::from_le_bytes(word)).trailing_zeros() as usize / 8, expected, "{word:x?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn surrogates_are_pairs_to_their_last() {
+        for (raw, letter) in [
+            (r"\ud7ff", '\u{d7ff}'),
+            (r"\ue000", '\u{e000}'),
+            (r"\ud800\udc00", '\u{10000}'),
+            (r"\ud801\udc01", '\u{10401}'),
+            (r"\udbff\udfff", '\u{10ffff}'),
+        ] {
+            assert_eq!(unescape(raw).as_deref(), Some(&*letter.to_string()), "{raw}");
+        }
+        for raw in [r"\udbff", r"\ud800\udbff", r"\udbff\ue000", r"\udfff"] {
+            assert_eq!(unescape(raw), None, "{raw}");
+        }
+    }
+}

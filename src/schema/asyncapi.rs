@@ -8,14 +8,15 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::{
-    channels::{Content, Mode, Scope, TYPE},
+    channels::{Mode, Scope},
     envelope::envelope,
     headers::{body_type, content_type, headers},
     payload,
 };
 use crate::{
     config::{BusKind, Encoding},
-    vendor::{Vendor, catalogue},
+    envelope::{Content, TYPE},
+    vendors::Vendor,
 };
 
 const SCHEMAS: &str = "#/components/schemas/";
@@ -149,7 +150,7 @@ fn is_quarantine(content: Content) -> bool {
 fn title(content: Content) -> String {
     match content {
         Content::Documented(vendor, event) => {
-            let meaning = catalogue::find(vendor, None, event).map_or("", |entry| entry.description);
+            let meaning = vendor.profile().find(None, event).map_or("", |entry| entry.description);
             format!("{vendor} {event}: {meaning}")
         }
         Content::Unlisted(vendor) => format!(

@@ -3,12 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::{
-    envelope::{
-        attributes::Attribute,
-        message::JSON,
-        route::{MAX_TYPE_BYTES, MAX_TYPE_TOKENS},
-    },
-    vendor::{Form, Quarantine, Vendor, catalogue},
+    envelope::{attributes::Attribute, message::JSON},
+    event::Quarantine,
+    subject::{MAX_TYPE_BYTES, MAX_TYPE_TOKENS},
+    vendors::Vendor,
 };
 
 /// When an attribute is there.
@@ -46,6 +44,7 @@ pub(super) fn presence(attribute: Attribute) -> Presence {
         | Attribute::DataContentType
         | Attribute::Vendor
         | Attribute::RecordedTime
+        | Attribute::Environment
         | Attribute::PartitionKey
         | Attribute::Sequence
         | Attribute::Traceparent
@@ -103,10 +102,7 @@ pub(super) fn schema(attribute: Attribute) -> Option<Value> {
             "The body's media type: `application/octet-stream` in quarantine only.",
         ),
         Attribute::Vendor => among(&Vendor::ALL.map(Vendor::as_str), "The vendor."),
-        Attribute::Form => among(
-            &Form::ALL.map(Form::as_str),
-            "The shape of the body, found by its structure. Each vendor documents three.",
-        ),
+        Attribute::Form => among(&forms().collect::<Vec<_>>(), "The shape of the body, found by its structure."),
         Attribute::Tenant => like("^[A-Za-z0-9_-]{1,64}$", "The tenant that the gateway's configuration names."),
         Attribute::Entity => among(&entities(), "The type of the thing that the event speaks of."),
         Attribute::EntityPath => among(
@@ -116,6 +112,10 @@ pub(super) fn schema(attribute: Attribute) -> Option<Value> {
         Attribute::RecordedTime => {
             like(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$", "When the gateway had received the webhook, UTC.")
         }
+        Attribute::Environment => like(
+            "^[a-z0-9_-]{1,32}$",
+            "What the gateway's configuration calls the source's traffic: `production` unless it says otherwise.",
+        ),
         Attribute::PartitionKey => json!({
             "type": "string", "minLength": 1,
             "description": "Events that share it keep their order; also the Kafka key. `<vendor>/<source name>/<subject>`, \
@@ -135,7 +135,8 @@ pub(super) fn schema(attribute: Attribute) -> Option<Value> {
         Attribute::Hop => text("W3C Trace Context of this hop, for a consumer's own span."),
         Attribute::MessageId => text(
             "`<vendor>/<source name>/<id>/<fingerprint of the body>`, with `/reread` behind it for an event that left \
-             quarantine with its id: what the stream recognises a repeated publication by.",
+             quarantine with its id, and `/again-<time>` for one that an operator has sent again: what the stream recognises \
+             a repeated publication by.",
         ),
         Attribute::Route | Attribute::DeadLetterReason => return None,
     })
@@ -143,18 +144,24 @@ pub(super) fn schema(attribute: Attribute) -> Option<Value> {
 
 fn event_type() -> Value {
     let vendors = Vendor::ALL.map(Vendor::as_str).join("|");
+    let longest = Vendor::ALL.map(|vendor| format!("com.{vendor}.").len()).into_iter().max();
     let more = MAX_TYPE_TOKENS - 1;
     json!({
         "type": "string",
         "pattern": format!(r"^com\.({vendors})\.[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+){{0,{more}}}$"),
-        "maxLength": "com.1099policy.".len() + MAX_TYPE_BYTES,
+        "maxLength": longest.unwrap_or_default() + MAX_TYPE_BYTES,
         "description": "`com.<vendor>.` and the vendor's event type. New types may come at any time.",
     })
 }
 
+fn forms() -> impl Iterator<Item = &'static str> {
+    Vendor::ALL.into_iter().flat_map(|vendor| vendor.profile().forms).map(|form| form.name)
+}
+
 /// The types of things that the catalogue speaks of.
 fn entities() -> Vec<&'static str> {
-    let mut all: Vec<_> = Vendor::ALL.into_iter().flat_map(catalogue::entries).map(|entry| entry.entity).collect();
+    let mut all: Vec<_> =
+        Vendor::ALL.into_iter().flat_map(|vendor| vendor.profile().catalogue).map(|entry| entry.entity).collect();
     all.sort_unstable();
     all.dedup();
     all

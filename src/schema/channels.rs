@@ -1,17 +1,14 @@
 //! Which topics or subjects there are, what each carries, and on which bus in which content mode.
 //!
-//! In: a configuration, or none: then the defaults on every bus. Out: a [`Scope`], which the AsyncAPI document is about.
+//! In: a configuration, or none: then the defaults on every bus. Out: a [`Scope`] for the AsyncAPI document.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    config::{BusKind, Config, Encoding, Source, UnknownTypes},
-    envelope::route::{self, Fields, Template},
-    vendor::{Vendor, catalogue},
+    config::{BusKind, Config, Encoding, SourceConfig},
+    envelope::Content,
+    vendors::Vendor,
 };
-
-/// Stands in an address for a type that is not known beforehand.
-pub(super) const TYPE: &str = "{type}";
 
 /// Where events are found.
 #[derive(Debug, Clone)]
@@ -24,19 +21,8 @@ pub struct Scope {
     pub(super) servers: Vec<Server>,
     /// The JetStream stream.
     pub(super) stream: String,
-    /// Whether a configuration has spoken.
+    /// Whether it is that of a configuration.
     pub(super) is_configured: bool,
-}
-
-/// A kind of event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Content {
-    /// A type of the catalogue.
-    Documented(Vendor, &'static str),
-    /// Any other type.
-    Unlisted(Vendor),
-    /// A body that cannot be routed by its type.
-    Quarantine(Vendor),
 }
 
 /// A bus and a content mode.
@@ -56,7 +42,7 @@ pub(super) struct Server {
 impl Scope {
     /// The defaults, on Kafka and NATS and in both content modes.
     pub fn defaults() -> Self {
-        let sources = Vendor::ALL.map(|vendor| Source::defaults(vendor.as_str(), vendor, "/", Vec::new()));
+        let sources = Vendor::ALL.map(|vendor| SourceConfig::defaults(vendor.as_str(), vendor, "/", Vec::new()));
         let config = Config::defaults(BusKind::Nats, sources.into());
         let both = [BusKind::Kafka, BusKind::Nats];
         let modes = both
@@ -105,23 +91,8 @@ fn servers(config: &Config) -> Vec<Server> {
 
 fn channels(config: &Config) -> BTreeMap<String, BTreeSet<Content>> {
     let mut channels: BTreeMap<String, BTreeSet<Content>> = BTreeMap::new();
-    let mut carry = |address: String, content| channels.entry(address).or_default().insert(content);
-    for source in &config.sources {
-        let vendor = source.vendor;
-        for event in catalogue::event_types(vendor) {
-            carry(render(&config.bus.subject, source, event), Content::Documented(vendor, event));
-        }
-        carry(route::quarantine(vendor.as_str()), Content::Quarantine(vendor));
-        let unknown = match config.bus.unknown_types {
-            UnknownTypes::CatchAll => route::catch_all(vendor.as_str()),
-            UnknownTypes::Route => render(&config.bus.subject, source, TYPE),
-        };
-        carry(unknown, Content::Unlisted(vendor));
+    for route in config.routes() {
+        channels.entry(route.address).or_default().insert(route.content);
     }
     channels
-}
-
-fn render(template: &Template, source: &Source, event_type: &str) -> String {
-    let (vendor, tenant) = (source.vendor.as_str(), source.tenant.as_deref());
-    template.render(Fields { vendor, source: &source.name, tenant, event_type })
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::attributes::{Presence, is_read_from_body, presence, schema};
 use crate::{
     envelope::{attributes::Attribute, message::JSON},
-    vendor::Vendor,
+    vendors::Vendor,
 };
 
 /// The dialect of every schema here.

@@ -1,5 +1,5 @@
-//! The headers beside a message, for one bus and content mode: the code's own list of attributes, spelt as the binding
-//! spells them, and what the brokers' protocols add.
+//! The headers beside a message, for one bus and content mode: the code's own list, spelt as the binding spells it, and
+//! what the client adds.
 
 use serde_json::{Map, Value, json};
 
@@ -11,32 +11,28 @@ use crate::{
     config::{BusKind, Encoding},
     envelope::{
         attributes::Attribute,
-        message::{Binding, JSON, STRUCTURED},
+        message::{Binding, CONTENT_TYPE, JSON, STRUCTURED},
     },
 };
 
 /// The headers as a schema; none on the embedded bus, which has no headers.
 pub(super) fn headers(mode: Mode, quarantined: bool) -> Option<Value> {
-    let binding = match mode.bus {
-        BusKind::Journal => return None,
-        BusKind::Kafka => Binding::Kafka,
-        BusKind::Nats => Binding::Nats,
-    };
+    let binding = binding(mode)?;
     let mut list = List::default();
     if let Some(content_type) = content_type(mode, quarantined) {
-        list.always("content-type", json!({ "const": content_type }));
+        list.always(CONTENT_TYPE, json!({ "const": content_type }));
     }
     if binding == Binding::Nats {
-        let id = schema(Attribute::MessageId).unwrap_or_default();
-        list.always("Nats-Msg-Id", id);
-        list.always(
-            "Nats-Expected-Stream",
-            json!({ "type": "string", "description": "The stream that took the event." }),
-        );
+        let description = "The stream that took the event.";
+        list.always("Nats-Expected-Stream", json!({ "type": "string", "description": description }));
     }
-    list.always(binding.version_header(), json!({ "const": "1.0" }));
+    if mode.encoding == Encoding::Binary {
+        list.always(binding.version_header(), json!({ "const": "1.0" }));
+    }
     for attribute in Attribute::ALL.into_iter().filter(|attribute| !(quarantined && is_read_from_body(*attribute))) {
-        let (Some(name), Some(schema)) = (binding.header(attribute), schema(attribute)) else { continue };
+        let (Some(name), Some(schema)) = (binding.header(attribute, mode.encoding), schema(attribute)) else {
+            continue;
+        };
         let schema = if binding == Binding::Nats && !is_plain(attribute) { encoded(&schema) } else { schema };
         match presence(attribute) {
             Presence::Always => list.always(name, schema),
@@ -49,13 +45,18 @@ pub(super) fn headers(mode: Mode, quarantined: bool) -> Option<Value> {
     Some(json!({ "type": "object", "required": list.required, "properties": list.properties }))
 }
 
-/// The media type that the message's own header says; NATS has none in binary mode.
-pub(super) fn content_type(mode: Mode, quarantined: bool) -> Option<&'static str> {
-    match (mode.encoding, mode.bus) {
-        (Encoding::Structured, _) => Some(STRUCTURED),
-        (Encoding::Binary, BusKind::Nats) => None,
-        (Encoding::Binary, BusKind::Kafka | BusKind::Journal) => Some(body_type(quarantined)),
+/// The embedded bus has none.
+fn binding(mode: Mode) -> Option<Binding> {
+    match mode.bus {
+        BusKind::Journal => None,
+        BusKind::Kafka => Some(Binding::Kafka),
+        BusKind::Nats => Some(Binding::Nats),
     }
+}
+
+/// The value of the message's `content-type`, if it has that header.
+pub(super) fn content_type(mode: Mode, quarantined: bool) -> Option<&'static str> {
+    binding(mode).map_or(Some(STRUCTURED), |binding| binding.content_type(mode.encoding, body_type(quarantined)))
 }
 
 /// The media type of the body itself.

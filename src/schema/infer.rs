@@ -51,6 +51,11 @@ impl Shape {
         &mut self.members[place].1
     }
 
+    /// The members, each with the types of its values.
+    pub(super) fn members(&self) -> impl Iterator<Item = (&str, &[&'static str])> {
+        self.members.iter().map(|(name, shape)| (name.as_str(), shape.types()))
+    }
+
     /// The schema.
     pub(super) fn schema(&self) -> Map<String, Value> {
         let mut schema = Map::new();

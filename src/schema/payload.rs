@@ -1,37 +1,16 @@
 //! The payload of each documented event, as a schema.
 //!
-//! Two things are told apart. What hookbus lets through as this event (`accepted`): the type stands where the vendor
+//! A schema states two things. What hookbus lets through as this event (`accepted`): the type stands where the vendor
 //! keeps it, and nothing else is demanded. And what the vendor's documents show of each form (`flat`, `camel`, …):
 //! members and their types, learnt from the samples; for code that is generated, and for an alarm when a vendor changes
 //! something. The schema as a whole is never narrower than what is published.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::{envelope::DIALECT, infer::Shape};
-use crate::vendor::{
-    Form, Vendor,
-    catalogue::{self, Entry},
-};
-
-/// Bodies that the documents print, beside the catalogue's samples.
-const PRINTED: [(Form, &str, &str); 8] = [
-    (
-        Form::Nested,
-        "certificate.flagged",
-        include_str!("../vendor/samples/documents/1099policy/certificate.flagged.json"),
-    ),
-    (Form::Flat, "assignment.active", include_str!("../vendor/samples/documents/1099policy/assignment.active.json")),
-    (Form::Flat, "policy.active", include_str!("../vendor/samples/documents/1099policy/policy.active.json")),
-    (Form::Camel, "audit.completed", include_str!("../vendor/samples/documents/audit1/audit.completed.json")),
-    (Form::Camel, "file.failed", include_str!("../vendor/samples/documents/audit1/file.failed.json")),
-    (
-        Form::Snake,
-        "file.premium_calculated",
-        include_str!("../vendor/samples/documents/audit1/file.premium_calculated.json"),
-    ),
-    (Form::Camel, "file.processed", include_str!("../vendor/samples/documents/audit1/file.processed.json")),
-    (Form::Camel, "webhook.test", include_str!("../vendor/samples/documents/audit1/webhook.test.json")),
-];
+use crate::vendors::{Entry, Form, Profile, Vendor, form::DataObject, profile::Printed};
 
 /// The schema of an event type as a document of its own.
 pub(super) fn document(vendor: Vendor, event: &str) -> Value {
@@ -56,33 +35,33 @@ pub(super) fn any_of(vendor: Vendor, event: &str, prefix: &str) -> Vec<Value> {
 
 /// The documented forms of a type by name, then `accepted`.
 pub(super) fn parts(vendor: Vendor, event: &str) -> Vec<(String, Value)> {
-    let rows = catalogue::entries(vendor).filter(|entry| entry.event == event);
-    let mut parts: Vec<_> = rows.map(|entry| (entry.form.as_str().to_owned(), documented(entry))).collect();
+    let rows = vendor.profile().catalogue.iter().filter(|entry| entry.event == event);
+    let mut parts: Vec<_> = rows.map(|entry| (entry.form.name.to_owned(), documented(vendor, entry))).collect();
     parts.push(("accepted".into(), accepted(vendor, event)));
     parts
 }
 
-/// Whether a document prints a body of this event, or one that it says is the same.
-pub(super) fn is_printed(entry: &Entry) -> bool {
-    let printed = PRINTED.iter().any(|(form, event, _)| (entry.form, entry.event) == (*form, *event));
-    // Not stored as files: the certificate guide prints one body for its four events, two public pages one each.
-    let alike = matches!(
-        (entry.form, entry.event),
-        (Form::Nested, _) | (Form::EventApi, "policy.active") | (Form::Payments, "payment.completed")
-    );
-    printed || alike
+/// What the vendor's documents print of this event in this form.
+pub(super) fn printed(profile: &Profile, entry: &Entry) -> Option<&'static Printed> {
+    profile.printed.iter().find(|printed| (printed.form, printed.event) == (entry.form.name, entry.event))
 }
 
-/// What a document shows of one form.
-fn documented(entry: &Entry) -> Value {
+/// What the bodies of one event in one form look like.
+pub(super) fn shape(vendor: Vendor, entry: &Entry) -> Shape {
     let mut shape = Shape::default();
-    let printed = PRINTED.iter().filter(|(form, event, _)| (entry.form, entry.event) == (*form, *event));
-    for text in printed.map(|(_, _, text)| *text).chain([entry.sample]) {
+    let printed = printed(vendor.profile(), entry).and_then(|printed| printed.body);
+    for text in printed.into_iter().chain([entry.sample]) {
         // A test reads every sample.
         let _read = serde_json::from_str(text).map(|sample: Value| shape.learn(&sample));
     }
+    shape
+}
+
+/// What a document shows of one form.
+fn documented(vendor: Vendor, entry: &Entry) -> Value {
+    let (shape, printed) = (shape(vendor, entry), printed(vendor.profile(), entry));
     let document = entry.document;
-    let basis = if is_printed(entry) {
+    let basis = if printed.is_some() {
         format!("Members as {document} prints them.")
     } else {
         format!(
@@ -90,31 +69,25 @@ fn documented(entry: &Entry) -> Value {
         )
     };
     let mut schema = Map::new();
-    schema.insert("title".into(), format!("{} {}, form {}", entry.vendor, entry.event, entry.form).into());
+    schema.insert("title".into(), format!("{vendor} {}, form {}", entry.event, entry.form).into());
     schema.insert("description".into(), format!("{} {basis}", entry.description).into());
     schema.extend(shape.schema());
     mark(&mut schema, entry.form, entry.event);
     schema.into()
 }
 
-/// Where a form keeps its type, and what tells it from the vendor's other forms.
-fn mark(schema: &mut Map<String, Value>, form: Form, event: &str) {
-    let (type_member, required, absent): (_, &[&str], &[&str]) = match form {
-        Form::Nested => ("type", &["type", "data"], &[]),
-        Form::Flat => ("type", &["type"], &["id"]),
-        Form::EventApi => ("type", &["type", "id"], &[]),
-        Form::Snake => ("event", &["event"], &["event_type"]),
-        Form::Camel => ("type", &["type"], &["event", "event_type"]),
-        Form::Payments => ("event_type", &["event_type"], &[]),
-    };
+/// Where a form keeps its type, and how it differs from the vendor's other forms.
+fn mark(schema: &mut Map<String, Value>, form: &Form, event: &str) {
+    let data = (form.data_object == DataObject::Thing).then_some(&"data");
+    let required: Vec<&str> = [form.type_member].into_iter().chain(form.with.iter().chain(data).copied()).collect();
     schema.insert("required".into(), required.into());
     let Some(Value::Object(properties)) = schema.get_mut("properties") else { return };
-    properties.insert(type_member.into(), json!({ "const": event }));
-    properties.extend(absent.iter().map(|name| ((*name).to_owned(), false.into())));
+    properties.insert(form.type_member.into(), json!({ "const": event }));
+    properties.extend(form.without.iter().map(|name| ((*name).to_owned(), false.into())));
     if let Some(Value::Object(data)) = properties.get_mut("data") {
-        match (form, data.get_mut("properties")) {
-            (Form::Nested, _) => drop(data.insert("required".into(), json!(["object"]))),
-            (Form::EventApi, Some(Value::Object(members))) => {
+        match (form.data_object, data.get_mut("properties")) {
+            (DataObject::Thing, _) => drop(data.insert("required".into(), json!(["object"]))),
+            (DataObject::Word, Some(Value::Object(members))) => {
                 members.entry("object").or_insert_with(
                     || json!({ "type": "string", "description": "The word for the type of the thing, where it stands." }),
                 );
@@ -126,20 +99,21 @@ fn mark(schema: &mut Map<String, Value>, form: Form, event: &str) {
 
 /// All that hookbus publishes as this type: it stands in the first of the vendor's type members that is there.
 fn accepted(vendor: Vendor, event: &str) -> Value {
-    let members: &[&str] = match vendor {
-        Vendor::Policy1099 => &["type"],
-        Vendor::Audit1 => &["event_type", "event", "type"],
-    };
-    let ways = members.iter().enumerate().map(|(place, member)| {
-        let earlier = members.iter().take(place).map(|earlier| ((*earlier).to_owned(), Value::from(false)));
-        let mut properties: Map<String, Value> = earlier.collect();
-        properties.insert((*member).to_owned(), json!({ "const": event }));
-        json!({ "required": [member], "properties": properties })
-    });
+    let forms = vendor.profile().forms;
+    let is_type = |member: &&&str| forms.iter().any(|form| form.type_member == **member);
+    let mut ways: BTreeMap<(usize, &str), Value> = BTreeMap::new();
+    for form in forms {
+        let earlier: Vec<&str> = form.without.iter().filter(is_type).rev().copied().collect();
+        let mut properties: Map<String, Value> =
+            earlier.iter().map(|earlier| ((*earlier).to_owned(), Value::from(false))).collect();
+        properties.insert(form.type_member.to_owned(), json!({ "const": event }));
+        let way = json!({ "required": [form.type_member], "properties": properties });
+        ways.insert((earlier.len(), form.type_member), way);
+    }
     json!({
         "title": format!("{vendor} {event}, whatever its form"),
         "description": "What hookbus demands of a body of this type, and nothing else.",
         "type": "object",
-        "anyOf": ways.collect::<Vec<_>>(),
+        "anyOf": ways.into_values().collect::<Vec<_>>(),
     })
 }

@@ -1,18 +1,12 @@
 //! Pre-keyed HMAC states: keying costs two hash blocks per request when it is done anew each time, nothing when a
 //! keyed state is cloned. Never shows a secret: the states print as nothing.
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Sha256, Sha512};
+use hmac::{KeyInit, Mac};
 
 use crate::secrets::NamedSecret;
 
 /// The keyed states of one source's live secrets, in the order of its files.
-pub struct Keys<M>(Vec<M>);
-
-/// For 1099Policy.
-pub(super) type Sha512Keys = Keys<Hmac<Sha512>>;
-/// For Audit1.
-pub(super) type Sha256Keys = Keys<Hmac<Sha256>>;
+pub(super) struct Keys<M>(Vec<M>);
 
 impl<M> std::fmt::Debug for Keys<M> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -20,7 +14,7 @@ impl<M> std::fmt::Debug for Keys<M> {
     }
 }
 
-/// The key is the whole secret as text, `whsec_` included (both vendors' documents).
+/// The key is the whole secret as text, `whsec_` included (so the vendors' documents).
 pub(super) fn derive<M: KeyInit>(secrets: &[NamedSecret]) -> Keys<M> {
     // HMAC takes a key of any length, so no secret is skipped here.
     Keys(secrets.iter().filter_map(|secret| M::new_from_slice(secret.secret.expose()).ok()).collect())

@@ -1,21 +1,35 @@
-//! The vendors' side of the signature, for `hookbus trigger` and for tests: the same two schemes, written forwards.
+//! The vendors' side of the signature, for `hookbus trigger` and for tests: the same schemes, written forwards.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Sha256, Sha512};
 
-use super::{audit1, hex, policy1099};
-use crate::{secrets::Secret, vendor::Vendor};
+use crate::{
+    secrets::Secret,
+    text::hex_encode,
+    vendors::{
+        Vendor,
+        profile::{Hash, Scheme},
+    },
+};
 
 /// The headers with which the vendor would send `body` at `unix_seconds` under `secret`.
 pub fn headers(vendor: Vendor, secret: &Secret, unix_seconds: i64, body: &[u8]) -> Vec<(&'static str, String)> {
-    match vendor {
-        Vendor::Policy1099 => {
+    let profile = vendor.profile();
+    let sign = |pieces: &[&[u8]]| match profile.hash {
+        Hash::Sha256 => mac::<Hmac<Sha256>>(secret, pieces),
+        Hash::Sha512 => mac::<Hmac<Sha512>>(secret, pieces),
+    };
+    match profile.scheme {
+        Scheme::Timestamped { header, timestamp_header, separator, .. } => {
             let timestamp = unix_seconds.to_string();
-            let signature = mac::<Hmac<Sha512>>(secret, &[timestamp.as_bytes(), b",", body]);
-            vec![(policy1099::TIMESTAMP_HEADER, timestamp), (policy1099::SIGNATURE_HEADER, signature)]
+            let signature = sign(&[timestamp.as_bytes(), separator.as_bytes(), body]);
+            match timestamp_header {
+                Some(name) => vec![(name, timestamp), (header, signature)],
+                None => vec![(header, format!("t={timestamp},v1={signature}"))],
+            }
         }
-        Vendor::Audit1 => {
-            vec![(audit1::SIGNATURE_HEADERS[1], format!("sha256={}", mac::<Hmac<Sha256>>(secret, &[body])))]
+        Scheme::BodyOnly { headers, prefix, .. } => {
+            headers.last().map(|header| (*header, format!("{prefix}{}", sign(&[body])))).into_iter().collect()
         }
     }
 }
@@ -26,7 +40,7 @@ fn mac<M: Mac + KeyInit>(secret: &Secret, pieces: &[&[u8]]) -> String {
         |_| String::new(),
         |mut mac| {
             pieces.iter().for_each(|piece| mac.update(piece));
-            hex::encode(&mac.finalize().into_bytes())
+            hex_encode(&mac.finalize().into_bytes())
         },
     )
 }

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 
 use super::*;
-use crate::secrets::Secret;
+use crate::{secrets::Secret, vendors::Vendor};
 
 #[derive(Deserialize)]
 struct Vector {
@@ -26,7 +26,7 @@ struct Vector {
 impl Vector {
     fn body(&self) -> Vec<u8> {
         match (&self.body, &self.body_b64) {
-            (Some(path), None) => fs::read(Path::new("src/vendor").join(path)).unwrap(),
+            (Some(path), None) => fs::read(Path::new("src/vendors").join(path)).unwrap(),
             (None, Some(text)) => STANDARD.decode(text).unwrap(),
             _ => panic!("{}: one body", self.name),
         }
@@ -60,7 +60,7 @@ impl Vector {
             Some("off") | None => None,
             Some(other) => panic!("tolerance {other}"),
         };
-        Verifier::load(vendor(&self.vendor), &files, tolerance).unwrap()
+        Verifier::load(identity(vendor(&self.vendor)), &files, tolerance).unwrap()
     }
 
     fn check(&self) -> Result<Proof, Refusal> {
@@ -70,6 +70,16 @@ impl Vector {
 
 fn vendor(name: &str) -> Vendor {
     Vendor::ALL.into_iter().find(|vendor| vendor.as_str() == name).unwrap()
+}
+
+fn identity(vendor: Vendor) -> Arc<Identity> {
+    Arc::new(Identity {
+        vendor,
+        name: "acme".into(),
+        ce_source: "//hookbus/acme".into(),
+        tenant: None,
+        environment: "test".into(),
+    })
 }
 
 fn vectors() -> Vec<Vector> {
@@ -96,8 +106,8 @@ fn skew_is_the_clock_minus_the_signed_time() {
     assert_eq!(vector.check().unwrap().skew_ms, Some(1000));
 }
 
-/// 100,000 mutants: one bit flipped in the signature, in the timestamp or in the body is refused, for both vendors and
-/// both 1099Policy styles.
+/// 100,000 mutants: one bit flipped in the signature, in the timestamp or in the body is refused, for both shapes of
+/// scheme and both styles of a timestamped one.
 #[test]
 fn one_flipped_bit_is_refused() {
     let names =
@@ -147,7 +157,8 @@ fn what_the_vendor_side_signs_verifies() {
     let file = dir.path().join("secret");
     fs::write(&file, "whsec_test\n").unwrap();
     for vendor in Vendor::ALL {
-        let verifier = Verifier::load(vendor, std::slice::from_ref(&file), Some(Duration::from_secs(300))).unwrap();
+        let verifier =
+            Verifier::load(identity(vendor), std::slice::from_ref(&file), Some(Duration::from_secs(300))).unwrap();
         let mut headers = HeaderMap::new();
         for (name, value) in sign::headers(vendor, &secret, 1_767_312_145, b"{}") {
             headers.insert(name, value.parse().unwrap());

@@ -73,21 +73,24 @@ def selects(selector, labels):
 
 def selected(documents):
     """Every selector reaches exactly the pods it is meant for."""
-    pods = {document["kind"]: pod_of(document) for document in documents if pod_of(document)}
+    pods = [(document, pod_of(document)) for document in documents if pod_of(document)]
+    jobs = {"provision", "drain", "test"}
     found = []
     for document in documents:
         kind, name, spec = document["kind"], document["metadata"]["name"], document.get("spec", {})
         if kind == "NetworkPolicy":
-            selector, meant = spec["podSelector"], {"Pod", "Job"} if name.endswith("-jobs") else WORKLOADS
+            selector = spec["podSelector"]
+            meant = jobs if name.endswith("-jobs") else {"provision"} if name.endswith("-provision") else {"gateway"}
         elif kind == "PodDisruptionBudget" or kind in WORKLOADS:
-            selector, meant = spec["selector"], WORKLOADS
+            selector, meant = spec["selector"], {"gateway"}
         elif kind == "Service":
-            selector, meant = spec["selector"], WORKLOADS
+            selector, meant = spec["selector"], {"gateway"}
         else:
             continue
-        for other, pod in pods.items():
-            if selects(selector, pod["metadata"]["labels"]) != (other in meant):
-                found.append(f"{kind} {name} {'misses' if other in meant else 'selects'} the pods of {other}")
+        for other, pod in pods:
+            is_meant = pod["metadata"]["labels"]["app.kubernetes.io/component"] in meant
+            if selects(selector, pod["metadata"]["labels"]) != is_meant:
+                found.append(f"{kind} {name} {'misses' if is_meant else 'selects'} the pods of {other['kind']} {other['metadata']['name']}")
     monitors = [document["spec"]["selector"] for document in documents if document["kind"] == "ServiceMonitor"]
     for selector in monitors:
         services = [each["metadata"]["name"] for each in documents if each["kind"] == "Service" and selects(selector, each["metadata"]["labels"])]

@@ -35,6 +35,8 @@ def named_files(node, key=""):
 def config_of(documents, pod):
     """The text of hookbus.toml as this pod sees it."""
     volume = next(volume for volume in pod["spec"]["volumes"] if volume["name"] == "config")
+    if "downwardAPI" in volume:
+        return pod["metadata"]["annotations"]["hookbus.toml"]
     name = volume["configMap"]["name"]
     return next(each for each in documents if each["kind"] == "ConfigMap" and each["metadata"]["name"] == name)["data"]["hookbus.toml"]
 

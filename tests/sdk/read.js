@@ -19,12 +19,12 @@ process.stdin.on("end", () => {
     const given = JSON.parse(line);
     // Structured mode is the same in every binding; the SDK's Kafka reader wants a time, which is optional.
     const structured = HTTP.toEvent({
-      headers: { "content-type": "application/cloudevents+json" },
+      headers: Object.fromEntries(given.kafka_structured),
       body: given.structured,
     });
     const binary = Kafka.toEvent({
       key: given.key,
-      headers: Object.fromEntries(given.kafka_headers),
+      headers: Object.fromEntries(given.kafka_binary),
       value: Buffer.from(given.body, "base64"),
     });
     console.log(JSON.stringify(shown("structured", structured)));

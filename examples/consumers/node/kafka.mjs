@@ -14,8 +14,8 @@ async function handle(event) {
   console.log(event.type, event.id);
 }
 
-// Either content mode: the content type decides, whatever else stands there. Structured mode is the same in every
-// binding; the SDK's Kafka reader of it wants a `time`, which not every event has.
+// Either content mode. Structured mode is the same in every binding; the SDK's Kafka reader of it wants a `time`, which
+// not every event has.
 function read({ key, headers, value }) {
   const texts = Object.fromEntries(Object.entries(headers).map(([name, text]) => [name, text.toString()]));
   const structured = texts["content-type"]?.startsWith("application/cloudevents");

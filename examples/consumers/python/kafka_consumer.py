@@ -8,11 +8,7 @@ import os
 import signal
 import sys
 
-from cloudevents.core.bindings.kafka import (
-    KafkaMessage,
-    from_binary_event,
-    from_structured_event,
-)
+from cloudevents.core.bindings.kafka import KafkaMessage, from_kafka_event
 from confluent_kafka import Consumer
 
 from handled import Handled
@@ -31,12 +27,9 @@ def handle(event):
 
 
 def read(message):
-    """Either content mode: the content type decides, whatever else stands there."""
+    """Either content mode."""
     headers = dict(message.headers() or ())
-    structured = headers.get("content-type", b"").startswith(b"application/cloudevents")
-    return (from_structured_event if structured else from_binary_event)(
-        KafkaMessage(headers=headers, key=message.key(), value=message.value())
-    )
+    return from_kafka_event(KafkaMessage(headers=headers, key=message.key(), value=message.value()))
 
 
 def main(topics):

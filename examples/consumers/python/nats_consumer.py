@@ -10,11 +10,7 @@ import signal
 import sys
 
 import nats
-from cloudevents.core.bindings.http import (
-    HTTPMessage,
-    from_binary_event,
-    from_structured_event,
-)
+from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from nats.errors import TimeoutError
 from nats.js.api import ConsumerConfig
 
@@ -31,12 +27,8 @@ def handle(event):
 
 
 def read(message):
-    """Either content mode; NATS spells attributes as HTTP does. The content type decides, whatever else stands there."""
-    headers = message.headers or {}
-    structured = headers.get("content-type", "").startswith("application/cloudevents")
-    return (from_structured_event if structured else from_binary_event)(
-        HTTPMessage(headers=headers, body=message.data)
-    )
+    """Either content mode; NATS spells attributes as HTTP does."""
+    return from_http_event(HTTPMessage(headers=message.headers or {}, body=message.data))
 
 
 async def main(subject):

@@ -18,7 +18,7 @@
 
 {{/* The milliseconds of a hookbus duration. */}}
 {{- define "hookbus.milliseconds" -}}
-{{- include "hookbus.quantity" (dict "text" . "units" (dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 "d" 86400000)) -}}
+{{- include "hookbus.quantity" (dict "text" . "units" (dict "us" 0.001 "ms" 1 "s" 1000 "m" 60000 "h" 3600000 "d" 86400000)) -}}
 {{- end -}}
 
 {{/* The bytes of a hookbus size. */}}
@@ -48,7 +48,7 @@ Everything that the chart wants to know of a configuration, as JSON. In: its tex
   workers   whether it says listener.workers
   drain     milliseconds from SIGTERM to the end of the drain
   disk      bytes that journal and dead letters may take, and what must stay free
-  inflight  bytes of all bodies in memory
+  inflight  bytes of all heads and bodies in memory
   body      the largest body, as written
   sources   name, vendor, path, files
   files     files of the bus: key, path

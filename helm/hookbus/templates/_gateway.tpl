@@ -15,11 +15,11 @@ metadata:
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
-  serviceAccountName: {{ include "hookbus.serviceAccount" $root }}
+  serviceAccountName: {{ include "hookbus.serviceAccount" $root | quote }}
   {{- include "hookbus.podSettings" $root | nindent 2 }}
   terminationGracePeriodSeconds: {{ $values.terminationGracePeriodSeconds }}
   {{- with $values.priorityClassName }}
-  priorityClassName: {{ . }}
+  priorityClassName: {{ . | quote }}
   {{- end }}
   {{- with $values.affinity }}
   affinity:
@@ -34,7 +34,7 @@ spec:
   {{- end }}
   containers:
     - name: hookbus
-      {{- include "hookbus.containerSettings" $root | nindent 6 }}
+      {{- include "hookbus.containerSettings" (dict "root" $root "resources" $values.resources) | nindent 6 }}
       args: [serve]
       env:
         {{- include "hookbus.env" $mounts | nindent 8 }}
@@ -64,6 +64,6 @@ spec:
     {{- if and .facts.local (not $values.persistence.enabled) }}
     - name: spool
       emptyDir:
-        sizeLimit: {{ $values.persistence.size }}
+        sizeLimit: {{ $values.persistence.size | quote }}
     {{- end }}
 {{- end -}}

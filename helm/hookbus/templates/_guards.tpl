@@ -9,7 +9,7 @@ what would happen, and what to do. A guard that only weighs a risk can be waived
 {{- $problems := "" -}}
 {{- /* The other guards look into the configuration: without one they would only make noise. */ -}}
 {{- $readable := and (trim .Values.config) (not $facts.error) -}}
-{{- range ternary (list "config" "files" "spool" "shutdown" "exposure" "jobs" "complete") (list "config") (not (empty $readable)) -}}
+{{- range ternary (list "config" "files" "spool" "live" "drain" "shutdown" "exposure" "jobs" "complete") (list "config") (not (empty $readable)) -}}
 {{- $problems = printf "%s%s" $problems (include (printf "hookbus.guards.%s" .) $arguments) -}}
 {{- end -}}
 {{- if trim $problems -}}
@@ -93,11 +93,10 @@ what would happen, and what to do. A guard that only weighs a risk can be waived
 {{- end }}
 {{- end -}}
 
-{{/* Events that a vendor was told are safe lie on a replica's disk. */}}
+{{/* Events that were answered 200 lie on a replica's disk. */}}
 {{- define "hookbus.guards.spool" -}}
 {{- $values := .root.Values -}}
 {{- $facts := .facts -}}
-{{- $name := include "hookbus.fullname" .root -}}
 {{- if and $facts.local $values.autoscaling.enabled (not (has "spool_autoscaling" $values.waive)) }}
 - autoscaling.enabled: each scale-down would strand acknowledged events in a replica's spool; write spool = "off" under [journal] in config, or replicaCount instead, or accept it with waive: [spool_autoscaling]
 {{- end }}
@@ -112,19 +111,6 @@ what would happen, and what to do. A guard that only weighs a risk can be waived
 {{- $wanted := mulf $facts.disk 1.05 }}
 {{- if and $facts.local (lt $size $wanted) }}
 - persistence.size: is too small for journal.max_size, dead letters and journal.reserve of config; ask for {{ divf $wanted 1073741824 | ceil }}Gi, or lower journal.max_size
-{{- end }}
-{{- $old := lookup "apps/v1" "StatefulSet" .root.Release.Namespace $name }}
-{{- if $old }}
-{{- $had := dig "spec" "replicas" 1 $old | int }}
-{{- $fewer := and (not $values.autoscaling.enabled) (lt (int $values.replicaCount) $had) }}
-{{- $claim := dig "spec" "volumeClaimTemplates" list $old | first | default dict }}
-{{- $old_size := dig "spec" "resources" "requests" "storage" "" $claim }}
-{{- if and (or $fewer (not $facts.local)) (not (has "scale_down" $values.waive)) }}
-- {{ ternary "replicaCount" "config" $facts.local }}: would remove replicas of StatefulSet {{ $name }} ({{ $had }} now), whose spools may hold acknowledged events; wait until hookbus_journal_records and hookbus_dead_letters are 0 on each of them, then upgrade with waive: [scale_down] (their volumes stay, and drain when the replicas come back)
-{{- end }}
-{{- if and $facts.local $old_size (ne $old_size $values.persistence.size) }}
-- persistence.size: Kubernetes does not change {{ $old_size }} of StatefulSet {{ $name }} in place; resize the claims, which needs a storage class with allowVolumeExpansion (kubectl get pvc -n {{ .root.Release.Namespace }} -l app.kubernetes.io/instance={{ .root.Release.Name }} -o name | xargs -I{} kubectl patch -n {{ .root.Release.Namespace }} {} -p '{"spec":{"resources":{"requests":{"storage":"{{ $values.persistence.size }}"}}}}'), then kubectl delete statefulset -n {{ .root.Release.Namespace }} {{ $name }} --cascade=orphan, then upgrade again
-{{- end }}
 {{- end }}
 {{- end -}}
 
@@ -188,7 +174,7 @@ what would happen, and what to do. A guard that only weighs a risk can be waived
 {{- if $other.error }}
 - provision.config: is not TOML: {{ $other.error }}
 {{- else if ne $other.kind .facts.kind }}
-- provision.config: has another bus.kind than config; a Job would make what nobody publishes to
+- provision.config: has another bus.kind than config; a Job would make what no gateway publishes to
 {{- end }}
 {{- $named := $other.files }}
 {{- range $other.sources }}{{ $source := .name }}{{ range .files }}{{ $named = append $named (dict "key" (printf "secret_files of source %s" $source) "path" (toString .)) }}{{ end }}{{ end }}

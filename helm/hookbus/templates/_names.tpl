@@ -4,17 +4,19 @@
 {{- .Values.nameOverride | default .Chart.Name | trunc 52 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* At most 52 bytes: pods, and the label with a StatefulSet's revision, put up to eleven more behind it. */}}
+{{/* At most 52 bytes: pods, and the label with a StatefulSet's revision, put up to eleven more behind it. A Service's name must begin
+with a letter. */}}
 {{- define "hookbus.fullname" -}}
 {{- $name := .Values.nameOverride | default .Chart.Name -}}
 {{- $both := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
+{{- if regexMatch "^[0-9]" $both }}{{ $both = printf "%s-%s" $name .Release.Name }}{{ end -}}
 {{- .Values.fullnameOverride | default $both | trunc 52 | trimSuffix "-" -}}
 {{- end -}}
 
 {{/* What never changes, and tells the gateway's pods from those of jobs. */}}
 {{- define "hookbus.selector" -}}
-app.kubernetes.io/name: {{ include "hookbus.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "hookbus.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: gateway
 {{- end -}}
 

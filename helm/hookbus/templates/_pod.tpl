@@ -21,14 +21,14 @@ tolerations:
 {{- end }}
 {{- end -}}
 
-{{/* What stands in every container, but its name, words and ports. In: root. */}}
+{{/* What stands in every container, but its name, words and ports. In: root, resources. */}}
 {{- define "hookbus.containerSettings" -}}
-image: {{ include "hookbus.image" . | quote }}
-imagePullPolicy: {{ .Values.image.pullPolicy }}
+image: {{ include "hookbus.image" .root | quote }}
+imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 securityContext:
-  {{- toYaml .Values.securityContext | nindent 2 }}
+  {{- toYaml .root.Values.securityContext | nindent 2 }}
 resources:
-  {{- toYaml .Values.resources | nindent 2 }}
+  {{- toYaml .resources | nindent 2 }}
 {{- end -}}
 
 {{/* The environment: where the file is, and the few keys that only the chart can know. In: root, spool. */}}
@@ -85,27 +85,35 @@ resources:
 {{- end -}}
 
 {{/* Whole Secrets as directories, never single files of them (subPath): only so does a changed Secret arrive in a running
-pod. In: root, configMap, broker and brokerTls (the Secrets' names). */}}
+pod. In: root, configMap (without one, the file is an annotation of
+the pod), broker and brokerTls (the Secrets' names). */}}
 {{- define "hookbus.volumes" -}}
 - name: config
+  {{- if .configMap }}
   configMap:
-    name: {{ .configMap }}
+    name: {{ .configMap | quote }}
+  {{- else }}
+  downwardAPI:
+    items:
+      - path: hookbus.toml
+        fieldRef: {fieldPath: "metadata.annotations['hookbus.toml']"}
+  {{- end }}
 {{- range $source, $secret := .root.Values.sources }}
 - name: {{ include "hookbus.sourceVolume" $source }}
   secret:
-    secretName: {{ $secret.existingSecret }}
+    secretName: {{ $secret.existingSecret | quote }}
     defaultMode: 0440
 {{- end }}
 {{- with .broker }}
 - name: broker
   secret:
-    secretName: {{ . }}
+    secretName: {{ . | quote }}
     defaultMode: 0440
 {{- end }}
 {{- with .brokerTls }}
 - name: broker-tls
   secret:
-    secretName: {{ . }}
+    secretName: {{ . | quote }}
     defaultMode: 0440
 {{- end }}
 {{- with .root.Values.extraVolumes }}

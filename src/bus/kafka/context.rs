@@ -9,8 +9,8 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
 };
 
-use super::watch::Signal;
-use crate::observe::metrics::BusMetrics;
+use super::signal::Signal;
+use crate::{bus::metrics::BusMetrics, metrics::signed};
 
 /// Microseconds of a second.
 const MICROS: f64 = 1e6;
@@ -29,20 +29,19 @@ impl Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        // The watcher says once what librdkafka says at every attempt.
+        // librdkafka logs every attempt; the watcher logs a change once.
         tracing::debug!(?level, facility, "kafka client: {line}");
     }
 
     fn stats(&self, statistics: Statistics) {
-        let kafka = &self.metrics.kafka;
-        kafka.queue_messages.set(statistics.msg_cnt.try_into().unwrap_or(i64::MAX));
-        kafka.queue_bytes.set(statistics.msg_size.try_into().unwrap_or(i64::MAX));
+        self.metrics.kafka_queue_messages.set(signed(statistics.msg_cnt));
+        self.metrics.kafka_queue_bytes.set(signed(statistics.msg_size));
         // A broker that has left the cluster takes its series with it.
-        kafka.broker_rtt.reset();
+        self.metrics.kafka_broker_rtt.reset();
         for broker in statistics.brokers.values().filter(|broker| 0 <= broker.nodeid) {
             if let Some(rtt) = broker.rtt.as_ref().filter(|rtt| 0 < rtt.cnt) {
                 let rtt = u32::try_from(rtt.p99).unwrap_or(u32::MAX);
-                kafka.broker_rtt.with_label_values(&[&broker.nodename]).set(f64::from(rtt) / MICROS);
+                self.metrics.kafka_broker_rtt.with_label_values(&[&broker.nodename]).set(f64::from(rtt) / MICROS);
             }
         }
     }

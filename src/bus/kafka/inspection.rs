@@ -1,21 +1,23 @@
 //! One look at the brokers, for `hookbus check --connect`.
 //!
-//! In: the configuration. Out: who answers, what an acknowledgement is worth, what is missing and what is not allowed. It
-//! changes nothing, and asks no longer than it is given.
+//! In: the configuration. Out: the brokers that answer, what an acknowledgement is worth, what is missing and what is not
+//! allowed. It changes nothing.
 
 use std::{
     collections::BTreeSet,
     time::{Duration, Instant},
 };
 
-use rdkafka::{
-    admin::AdminClient, client::DefaultClientContext, config::ClientConfig, error::RDKafkaErrorCode, metadata::Metadata,
+use rdkafka::{admin::AdminClient, client::DefaultClientContext, error::RDKafkaErrorCode, metadata::Metadata};
+
+use super::{
+    durability, provision,
+    settings::{self, OpenError},
+    topics,
 };
+use crate::{bus::metrics::DurabilityClass, config::Config};
 
-use super::{OpenError, durability, provision, settings, topics};
-use crate::{config::Config, observe::metrics::DurabilityClass};
-
-/// What librdkafka takes without a word in `[bus.kafka.properties]`, bytes.
+/// librdkafka's own `message.max.bytes`.
 const CLIENT_LIMIT: u64 = 1_000_000;
 
 /// What was seen.
@@ -39,6 +41,8 @@ pub struct Inspection {
     pub worth: String,
     /// What is wrong with it.
     pub warnings: Vec<String>,
+    /// Topics that lose acknowledged events by their nature, which is not waived.
+    pub refusals: Vec<String>,
     /// Bytes of one message: the key that says so, and its value.
     pub limits: Vec<(&'static str, u64)>,
 }
@@ -46,16 +50,13 @@ pub struct Inspection {
 /// Asks, until `until`, and a few seconds longer if that is in the middle of the topics' settings.
 ///
 /// # Errors
-/// The settings are refused, or nobody answers.
+/// The settings are refused, or no broker answers.
 pub fn inspect(config: &Config, until: Instant) -> Result<Inspection, OpenError> {
-    let administrator = settings::administrator(&config.bus.kafka)?;
-    let admin: AdminClient<DefaultClientContext> = administrator.create()?;
+    let admin: AdminClient<DefaultClientContext> = settings::administrator(&config.bus.kafka)?.create()?;
     let client = admin.inner();
     let metadata = client.fetch_metadata(None, left(until))?;
-    let listed: BTreeSet<&str> = metadata.topics().iter().map(rdkafka::metadata::MetadataTopic::name).collect();
-    let expected = topics::expected(config);
-    let missing: BTreeSet<String> = expected.iter().filter(|topic| !listed.contains(topic.as_str())).cloned().collect();
-    let (worth, mut warnings, max_message) = worth(&administrator, &metadata, &expected);
+    let (existing, missing) = topics::listed(config, &metadata);
+    let Worth { class, worth, mut warnings, refusals, max_message } = worth(config, &metadata, &existing);
     let own = config.bus.kafka.properties.get(provision::LARGEST).and_then(|value| value.parse().ok());
     let mut limits = vec![("bus.kafka.properties \"message.max.bytes\"", own.unwrap_or(CLIENT_LIMIT))];
     limits.extend(max_message.map(|limit| ("the topics' max.message.bytes", limit)));
@@ -66,29 +67,46 @@ pub fn inspect(config: &Config, until: Instant) -> Result<Inspection, OpenError>
         broker: metadata.orig_broker_name().to_owned(),
         brokers: metadata.brokers().len(),
         cluster: client.fetch_cluster_id(left(until)),
-        existing: expected.len() - missing.len(),
+        existing: existing.len(),
         forbidden: forbidden(&admin, &missing, until),
         missing,
-        class: worth.0,
-        worth: worth.1,
+        class,
+        worth,
         warnings,
+        refusals,
         limits,
     })
 }
 
-type Worth = ((DurabilityClass, String), Vec<String>, Option<u64>);
+struct Worth {
+    class: DurabilityClass,
+    worth: String,
+    warnings: Vec<String>,
+    refusals: Vec<String>,
+    max_message: Option<u64>,
+}
 
-fn worth(administrator: &ClientConfig, metadata: &Metadata, expected: &BTreeSet<String>) -> Worth {
-    match durability::read(administrator, metadata, expected) {
+fn worth(config: &Config, metadata: &Metadata, expected: &BTreeSet<String>) -> Worth {
+    match durability::read(config, metadata, expected) {
         Ok((settings, _)) => {
-            let durability::Worth { words, warnings } = settings.worth();
-            let warnings = warnings.into_iter().map(Into::into).collect();
-            ((settings.class(), words), warnings, settings.max_batch.and_then(|bytes| bytes.try_into().ok()))
+            let durability::Worth { words, warning } = settings.worth();
+            let refusals = settings.refusals(config);
+            let others = settings.lines().into_iter().filter(|line| !refusals.contains(line));
+            Worth {
+                class: settings.class(),
+                worth: words,
+                warnings: warning.into_iter().map(Into::into).chain(others).collect(),
+                refusals,
+                max_message: settings.max_batch.and_then(|bytes| bytes.try_into().ok()),
+            }
         }
-        Err(error) => {
-            let words = "what an acknowledgement is worth is not known".to_owned();
-            ((DurabilityClass::Unknown, words), vec![format!("the topics' settings cannot be read: {error}")], None)
-        }
+        Err(error) => Worth {
+            class: DurabilityClass::Unknown,
+            worth: "what an acknowledgement is worth is not known".into(),
+            warnings: vec![format!("the topics' settings cannot be read: {error}")],
+            refusals: Vec::new(),
+            max_message: None,
+        },
     }
 }
 

@@ -11,7 +11,11 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
 };
 
-use super::{OpenError, durability::block_on, settings, topics};
+use super::{
+    durability::block_on,
+    settings::{self, OpenError},
+    topics,
+};
 use crate::config::{Config, KafkaProvision};
 
 /// Longest wait for the brokers' list of topics.
@@ -22,27 +26,16 @@ const MAKE_LIMIT: Duration = Duration::from_secs(60);
 /// The client's limit of one message, which an operator may set.
 pub const LARGEST: &str = "message.max.bytes";
 
-/// What is there and what is not.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
-    /// Topics that exist.
-    pub existing: BTreeSet<String>,
-    /// Topics that do not.
-    pub missing: BTreeSet<String>,
-}
-
-/// Asks the brokers.
+/// Asks the brokers which topics exist, and which do not.
 ///
 /// # Errors
 /// The settings are refused, or no broker answers in ten seconds.
-pub fn plan(config: &Config) -> Result<Plan, OpenError> {
+pub fn plan(config: &Config) -> Result<(BTreeSet<String>, BTreeSet<String>), OpenError> {
     let metadata = administrator(config)?.inner().fetch_metadata(None, LIST_LIMIT)?;
-    let listed: BTreeSet<&str> = metadata.topics().iter().map(rdkafka::metadata::MetadataTopic::name).collect();
-    let (existing, missing) = topics::expected(config).into_iter().partition(|topic| listed.contains(topic.as_str()));
-    Ok(Plan { existing, missing })
+    Ok(topics::listed(config, &metadata))
 }
 
-/// Makes topics, and says of each one that could not be made why.
+/// Makes topics; gives those that could not be made, and why.
 ///
 /// # Errors
 /// No broker does it in a minute.
@@ -55,13 +48,15 @@ pub fn make(config: &Config, missing: &BTreeSet<String>) -> Result<Vec<(String, 
         .map(|topic| {
             let topic = NewTopic::new(topic, *partitions, TopicReplication::Fixed(*replication))
                 .set("min.insync.replicas", &min_insync)
+                // Whatever the brokers' own default is.
+                .set("cleanup.policy", "delete")
                 .set("retention.ms", &retention);
             // What the client may send, a topic must take.
             largest.into_iter().fold(topic, |topic, bytes| topic.set("max.message.bytes", bytes))
         })
         .collect();
     let options = AdminOptions::new().request_timeout(Some(MAKE_LIMIT)).operation_timeout(Some(MAKE_LIMIT));
-    let made = block_on(administrator(config)?.create_topics(&topics, &options))?;
+    let made = block_on(administrator(config)?.create_topics(&topics, &options))??;
     // Another one that makes the same topics at the same time is no failure.
     let failed = made.into_iter().filter_map(Result::err);
     Ok(failed.filter(|(_, code)| *code != RDKafkaErrorCode::TopicAlreadyExists).collect())

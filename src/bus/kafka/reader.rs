@@ -1,7 +1,4 @@
-//! A reader of the bus, for `hookbus tail` and `hookbus replay`: it joins no group, commits nothing, and changes nothing for anybody.
-//!
-//! In: records of the topics that the configuration can lead to. Out: the messages they were made from, in either
-//! encoding. What hookbus has not written is passed over.
+//! Reads the topics back that the configuration can lead to. It joins no group and commits nothing.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,21 +14,22 @@ use rdkafka::{
     types::RDKafkaRespErr,
 };
 
-use super::{OpenError, settings, topics};
+use super::{
+    settings::{self, OpenError},
+    topics,
+};
 use crate::{
+    bus::record::{Extent, Next, Record},
     config::Config,
-    envelope::{Attributes, Message, attributes::Attribute},
-    pattern::Pattern,
+    envelope::message::Binding,
+    subject::Pattern,
 };
 
 /// Longest wait for the brokers' list of topics.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// Between two looks for topics that were made since.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// How long brokers may be silent while records are known to be there.
-const SILENCE: Duration = Duration::from_secs(15);
-
-/// One try to get it: between two of them, what the brokers said of the login is looked at.
+/// One try to get it: between two of them, errors of the login are looked at.
 const ANSWER_SLICE: Duration = Duration::from_secs(2);
 
 /// Why nothing can be read, for good.
@@ -41,12 +39,12 @@ pub enum ReadError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// A topic, or all of them.
-    #[error("this login may not read {0}: see deploy/rights")]
+    #[error("this login may not read {0}: see deploy/permissions")]
     Forbidden(String),
-    /// Who we are, or who they are.
+    /// The login, or the brokers' certificate.
     #[error("the brokers and this login do not agree: {0}")]
     Login(KafkaError),
-    /// Anything else that the client says.
+    /// Any other error of the client.
     #[error(transparent)]
     Client(#[from] KafkaError),
 }
@@ -61,61 +59,47 @@ pub struct Reader {
     look_due: Instant,
     /// Partitions that are not read to the end that they had at the start, with that end; `None` goes on for ever.
     ends: Option<BTreeMap<(String, i32), i64>>,
-    /// Since when there was nothing to read.
-    silent: Option<Instant>,
 }
 
 impl Reader {
-    /// Finds the topics that `pattern` matches. `from_start`: begin with the oldest event, else with the next one.
+    /// Finds the topics that `pattern` matches; gives also how many records there are to read at most, where that is
+    /// known.
     ///
     /// # Errors
     /// The settings or the login are refused, the topics may not be seen, or no broker answers in ten seconds.
-    pub fn open(config: &Config, pattern: &Pattern, from_start: bool) -> Result<Self, ReadError> {
+    pub(in crate::bus) fn open(config: &Config, pattern: &Pattern, extent: Extent) -> Result<(Self, u64), ReadError> {
         let consumer: BaseConsumer = settings::reader(&config.bus.kafka)?.create()?;
         let wanted = topics::expected(config).into_iter().filter(|topic| pattern.matches(topic)).collect();
-        let (assigned, now) = (BTreeSet::new(), Instant::now());
-        let (pattern, look_due) = (pattern.to_string(), now + LOOK_EVERY);
-        let mut reader = Reader { consumer, wanted, pattern, assigned, look_due, ends: None, silent: None };
+        let look_due = Instant::now() + LOOK_EVERY;
+        let (pattern, assigned) = (pattern.to_string(), BTreeSet::new());
+        let mut reader = Reader { consumer, wanted, pattern, assigned, look_due, ends: None };
         reader.wait_for_answer()?;
-        reader.assign(if from_start { Offset::Beginning } else { Offset::End })?;
+        reader.assign(if extent == Extent::New { Offset::End } else { Offset::Beginning })?;
         if reader.assigned.is_empty() {
             reader.ask_for_one()?;
         }
-        Ok(reader)
+        let records = if extent == Extent::UntilNow { reader.mark_ends()? } else { 0 };
+        Ok((reader, records))
     }
 
-    /// Everything that lies on the topics that `pattern` matches now, and nothing that comes later; gives also how many
-    /// records that are at most.
-    ///
-    /// # Errors
-    /// As for [`Reader::open`].
-    pub fn until_now(config: &Config, pattern: &Pattern) -> Result<(Self, u64), ReadError> {
-        let mut reader = Reader::open(config, pattern, true)?;
+    /// Takes note of where each partition ends now; gives how many records that are at most.
+    fn mark_ends(&mut self) -> Result<u64, ReadError> {
         let (mut ends, mut records) = (BTreeMap::new(), 0);
-        for (topic, partition) in &reader.assigned {
-            let (low, high) = reader.consumer.fetch_watermarks(topic, *partition, ANSWER_LIMIT)?;
+        for (topic, partition) in &self.assigned {
+            let (low, high) = self.consumer.fetch_watermarks(topic, *partition, ANSWER_LIMIT)?;
             if low < high {
                 ends.insert((topic.clone(), *partition), high);
                 records += high.abs_diff(low);
             }
         }
-        reader.ends = Some(ends);
-        Ok((reader, records))
-    }
-
-    /// Whether everything that was there at the start of [`Reader::until_now`] has been read.
-    pub fn finished(&self) -> bool {
-        self.ends.as_ref().is_some_and(BTreeMap::is_empty)
-    }
-
-    fn is_owed(&self) -> bool {
-        self.ends.as_ref().is_some_and(|ends| !ends.is_empty())
+        self.ends = Some(ends);
+        Ok(records)
     }
 
     /// Takes note of a record's place; `false` for one that came after the start.
-    fn within(&mut self, topic: &str, partition: i32, offset: i64) -> bool {
+    fn within(&mut self, topic: String, partition: i32, offset: i64) -> bool {
         let Some(ends) = &mut self.ends else { return true };
-        let key = (topic.to_owned(), partition);
+        let key = (topic, partition);
         let Some(end) = ends.get(&key).copied() else { return false };
         if end <= offset + 1 {
             ends.remove(&key);
@@ -123,45 +107,35 @@ impl Reader {
         offset < end
     }
 
-    /// The next message; `None` when there was none within `wait`.
+    /// The next record, if one comes within `wait`.
     ///
     /// # Errors
-    /// What the brokers refuse for good; that none can be reached is waited out, unless records are known to be there.
-    pub fn next(&mut self, wait: Duration) -> Result<Option<Message>, ReadError> {
-        if self.ends.is_none() && self.look_due <= Instant::now() {
-            self.look_due = Instant::now() + LOOK_EVERY;
-            // A topic made after the start is read whole. While no broker answers, the next look will do.
-            if let Err(error) = self.assign(Offset::Beginning) {
-                tracing::debug!(%error, "looking for new topics");
+    /// What the brokers refuse for good. That none can be reached is no error.
+    pub(in crate::bus) fn next(&mut self, wait: Duration) -> Result<Next, ReadError> {
+        match &self.ends {
+            Some(ends) if ends.is_empty() => return Ok(Next::End),
+            None if self.look_due <= Instant::now() => {
+                self.look_due = Instant::now() + LOOK_EVERY;
+                // A topic made after the start is read whole. While no broker answers, the next look will do.
+                if let Err(error) = self.assign(Offset::Beginning) {
+                    tracing::debug!(%error, "looking for new topics");
+                }
             }
+            _ => {}
         }
-        let polled = self.consumer.poll(wait);
-        let record = match polled {
-            Some(Ok(record)) => {
-                Some((record.topic().to_owned(), record.partition(), record.offset(), message(&record)))
-            }
+        let (topic, partition, offset, record) = match self.consumer.poll(wait) {
+            Some(Ok(message)) => (message.topic().to_owned(), message.partition(), message.offset(), record(&message)),
             Some(Err(error)) => {
-                self.bear(error)?;
-                None
+                self.check(error)?;
+                return Ok(Next::Idle);
             }
-            None => None,
+            None => return Ok(Next::Idle),
         };
-        match record {
-            Some((topic, partition, offset, message)) => {
-                self.silent = None;
-                // Also of a record that is none of ours: it may be the last one.
-                let inside = self.within(&topic, partition, offset);
-                Ok(message.filter(|_| inside))
-            }
-            None if SILENCE <= self.silent.get_or_insert_with(Instant::now).elapsed() && self.is_owed() => {
-                Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut).into())
-            }
-            None => Ok(None),
-        }
+        Ok(if self.within(topic, partition, offset) { Next::Record(record) } else { Next::Idle })
     }
 
-    /// Returns what no waiting mends.
-    fn bear(&self, error: KafkaError) -> Result<(), ReadError> {
+    /// Returns an error that waiting does not mend.
+    fn check(&self, error: KafkaError) -> Result<(), ReadError> {
         use RDKafkaErrorCode::{Authentication, SaslAuthenticationFailed, TopicAuthorizationFailed};
         match (&error, error.rdkafka_error_code()) {
             (KafkaError::MessageConsumptionFatal(_), _) => Err(error.into()),
@@ -175,18 +149,18 @@ impl Reader {
         }
     }
 
-    /// Until a broker answers. The answer to a question is only that it took too long: why is told beside it.
+    /// Waits until a broker answers. The question itself only times out; the reason comes as an event of the client.
     fn wait_for_answer(&self) -> Result<(), ReadError> {
         let until = Instant::now() + ANSWER_LIMIT;
         loop {
             let Err(late) = self.consumer.fetch_metadata(None, ANSWER_SLICE) else { return Ok(()) };
-            while let Some(told) = self.consumer.poll(Duration::ZERO) {
-                let Err(error) = told else { continue };
+            while let Some(event) = self.consumer.poll(Duration::ZERO) {
+                let Err(error) = event else { continue };
                 // A broker that is just coming up breaks off handshakes, too; but none has answered yet.
                 if error.rdkafka_error_code() == Some(RDKafkaErrorCode::SSL) {
                     return Err(ReadError::Login(error));
                 }
-                self.bear(error)?;
+                self.check(error)?;
             }
             if until <= Instant::now() {
                 return Err(late.into());
@@ -194,7 +168,7 @@ impl Reader {
         }
     }
 
-    /// A list of all topics leaves out what may not be seen; who asks for one by its name is told.
+    /// A list of all topics leaves out what may not be seen; asked for by its name, such a topic has its own error.
     fn ask_for_one(&self) -> Result<(), ReadError> {
         let Some(topic) = self.wanted.first() else { return Ok(()) };
         let metadata = self.consumer.fetch_metadata(Some(topic), ANSWER_LIMIT)?;
@@ -225,76 +199,11 @@ impl std::fmt::Debug for Reader {
     }
 }
 
-/// The message of a record; `None` for one that hookbus did not write.
-fn message(record: &BorrowedMessage<'_>) -> Option<Message> {
-    let headers = record.headers()?;
-    let text = |value: Option<&[u8]>| value.and_then(|value| std::str::from_utf8(value).ok()).map(str::to_owned);
-    let mut found: Vec<(Attribute, String)> = Vec::new();
-    let mut content_type = String::new();
-    for header in headers.iter() {
-        let value = text(header.value)?;
-        if header.key == "content-type" {
-            content_type = value;
-        } else if let Some(attribute) = header.key.strip_prefix("ce_").and_then(Attribute::from_name) {
-            found.push((attribute, value));
-        }
-    }
-    let structured = content_type.starts_with("application/cloudevents");
-    let is_quarantined = found.iter().any(|(attribute, _)| *attribute == Attribute::QuarantineReason);
-    let body_type = match (structured, is_quarantined) {
-        (false, _) => content_type,
-        (true, true) => "application/octet-stream".into(),
-        (true, false) => "application/json".into(),
+fn record(message: &BorrowedMessage<'_>) -> Record {
+    let header = |name: &str| {
+        let mut headers = message.headers()?.iter();
+        std::str::from_utf8(headers.find(|header| header.key == name)?.value?).ok()
     };
-    found.push((Attribute::DataContentType, body_type));
-    found.push((Attribute::Route, record.topic().to_owned()));
-    rebuild(&found, record.payload()?, structured)
-}
-
-/// Puts the attributes into their order and takes the body out of the payload.
-fn rebuild(found: &[(Attribute, String)], payload: &[u8], structured: bool) -> Option<Message> {
-    let mut attributes = Attributes::with_capacity(640);
-    for wanted in Attribute::ALL {
-        if let Some((_, value)) = found.iter().find(|(attribute, _)| *attribute == wanted) {
-            attributes.push(wanted, value);
-        }
-    }
-    attributes.get(Attribute::Id)?;
-    let mut message = Message { attributes, body: Bytes::new() };
-    if !structured {
-        message.body = Bytes::copy_from_slice(payload);
-        return Some(message);
-    }
-    // A structured payload is the envelope with the body in one known place: what an empty body would give ends there.
-    let empty = message.structured();
-    if let Some(body) = empty.strip_suffix(b"}").and_then(|head| payload.strip_prefix(head)?.strip_suffix(b"}")) {
-        message.body = Bytes::copy_from_slice(body);
-        return Some(message);
-    }
-    use base64::{Engine as _, engine::general_purpose::STANDARD};
-    let encoded = empty.strip_suffix(b"\"}").and_then(|head| payload.strip_prefix(head)?.strip_suffix(b"\"}"))?;
-    message.body = STANDARD.decode(encoded).ok()?.into();
-    Some(message)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn either_encoding_gives_the_message_back() {
-        for (body, kind) in [(&br#"{ "a" : 1.50 }"#[..], "application/json"), (b"\xff{", "application/octet-stream")] {
-            let mut attributes = Attributes::with_capacity(0);
-            attributes.push(Attribute::Id, &"evt \"1\"");
-            attributes.push(Attribute::DataContentType, &kind);
-            attributes.push(Attribute::Route, &"webhooks.audit1.unknown");
-            let message = Message { attributes, body: Bytes::copy_from_slice(body) };
-            let mut found: Vec<_> = message.attributes.iter().map(|(name, value)| (name, value.to_owned())).collect();
-            found.reverse();
-            assert_eq!(rebuild(&found, &message.structured(), true), Some(message.clone()));
-            assert_eq!(rebuild(&found, body, false), Some(message));
-            assert_eq!(rebuild(&found, b"{}", true), None);
-            assert_eq!(rebuild(&[], b"{}", false), None);
-        }
-    }
+    let payload = Bytes::copy_from_slice(message.payload().unwrap_or_default());
+    Record::of(Binding::Kafka, message.topic(), header, payload)
 }

@@ -5,10 +5,26 @@
 
 use std::{fs, path::Path, time::SystemTime};
 
-use rdkafka::ClientConfig;
+use rdkafka::{ClientConfig, error::KafkaError};
 
-use super::OpenError;
 use crate::{config, secrets::Secret};
+
+/// Why the bus cannot be opened: a mistake in the configuration, or topics that it must not use; never an absent broker.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The password file.
+    #[error("bus.kafka.sasl.password_file: {0}")]
+    Password(&'static str),
+    /// librdkafka refuses the settings together, or a file that they name.
+    #[error("bus.kafka: {0}")]
+    Client(#[from] KafkaError),
+    /// Topics lose acknowledged events by their nature.
+    #[error("bus.kafka: {0}")]
+    Topics(String),
+    /// No thread.
+    #[error("starting a thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
 
 /// Defaults that an operator may override with `[bus.kafka.properties]`.
 const DEFAULTS: [(&str, &str); 8] = [
@@ -36,7 +52,7 @@ const MESSAGE_TIMEOUT_MS: &str = "300000";
 ///
 /// # Errors
 /// The password file cannot be read.
-pub(super) fn producer(kafka: &config::Kafka) -> Result<ClientConfig, OpenError> {
+pub(super) fn producer(kafka: &config::KafkaConfig) -> Result<ClientConfig, OpenError> {
     let mut settings = base(kafka)?;
     settings
         .set("enable.idempotence", "true")
@@ -57,7 +73,7 @@ pub(super) fn batch_size(producer: &ClientConfig) -> usize {
 ///
 /// # Errors
 /// The password file cannot be read.
-pub(super) fn administrator(kafka: &config::Kafka) -> Result<ClientConfig, OpenError> {
+pub(super) fn administrator(kafka: &config::KafkaConfig) -> Result<ClientConfig, OpenError> {
     let mut settings = base(kafka)?;
     settings.set("allow.auto.create.topics", "false");
     Ok(settings)
@@ -67,7 +83,7 @@ pub(super) fn administrator(kafka: &config::Kafka) -> Result<ClientConfig, OpenE
 ///
 /// # Errors
 /// The password file cannot be read.
-pub(super) fn reader(kafka: &config::Kafka) -> Result<ClientConfig, OpenError> {
+pub(super) fn reader(kafka: &config::KafkaConfig) -> Result<ClientConfig, OpenError> {
     let mut settings = connection(kafka)?;
     settings
         // librdkafka asks for a name even where no group is joined.
@@ -82,13 +98,13 @@ pub(super) fn reader(kafka: &config::Kafka) -> Result<ClientConfig, OpenError> {
 }
 
 /// When the files with the login and for TLS were last written.
-pub(super) fn file_times(kafka: &config::Kafka) -> Vec<Option<SystemTime>> {
+pub(super) fn file_times(kafka: &config::KafkaConfig) -> Vec<Option<SystemTime>> {
     let tls = kafka.tls.iter().flat_map(|tls| [&tls.ca_file, &tls.certificate_file, &tls.key_file]).flatten();
     let files = tls.chain(kafka.sasl.iter().map(|sasl| &sasl.password_file));
     files.map(|file| fs::metadata(file).and_then(|file| file.modified()).ok()).collect()
 }
 
-fn base(kafka: &config::Kafka) -> Result<ClientConfig, OpenError> {
+fn base(kafka: &config::KafkaConfig) -> Result<ClientConfig, OpenError> {
     let mut settings = ClientConfig::new();
     for (key, value) in DEFAULTS {
         settings.set(key, value);
@@ -101,10 +117,11 @@ fn base(kafka: &config::Kafka) -> Result<ClientConfig, OpenError> {
 }
 
 /// Only what a connection needs: properties of a producer mean nothing to a reader.
-fn connection(kafka: &config::Kafka) -> Result<ClientConfig, OpenError> {
+fn connection(kafka: &config::KafkaConfig) -> Result<ClientConfig, OpenError> {
     let mut settings = ClientConfig::new();
-    let is_shared =
-        |key: &str| ["socket.", "ssl.", "sasl.", "broker.", "client.dns"].iter().any(|p| key.starts_with(p));
+    let is_shared = |key: &str| {
+        ["socket.", "ssl.", "sasl.", "broker.", "client.dns", "metadata.recovery."].iter().any(|p| key.starts_with(p))
+    };
     for (key, value) in kafka.properties.iter().filter(|(key, _)| is_shared(key)) {
         settings.set(key, value);
     }
@@ -112,7 +129,7 @@ fn connection(kafka: &config::Kafka) -> Result<ClientConfig, OpenError> {
     Ok(settings)
 }
 
-fn secure(kafka: &config::Kafka, settings: &mut ClientConfig) -> Result<(), OpenError> {
+fn secure(kafka: &config::KafkaConfig, settings: &mut ClientConfig) -> Result<(), OpenError> {
     settings.set("bootstrap.servers", kafka.brokers.join(","));
     let protocol = match (&kafka.tls, &kafka.sasl) {
         (None, None) => "plaintext",

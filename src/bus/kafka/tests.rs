@@ -7,23 +7,31 @@ use std::{
 
 use bytes::Bytes;
 use rdkafka::{
+    error::RDKafkaErrorCode,
     mocking::MockCluster,
     producer::DefaultProducerContext,
     types::{RDKafkaApiKey, RDKafkaRespErr},
 };
 
-use super::*;
+use super::{publication::meaning, *};
 use crate::{
-    bus::kafka::durability::block_on,
-    config::{BusKind, Source},
-    envelope::Attributes,
-    observe::metrics::Metrics,
-    vendor::Vendor,
+    bus::{
+        metrics::BusMetrics,
+        publication::{Ack, PublishError},
+    },
+    config::{BusKind, SourceConfig},
+    envelope::{Attributes, attributes::Attribute},
+    metrics::Families,
+    vendors::Vendor,
 };
 
 const TOPIC: &str = "webhooks.audit1.file.processed";
 /// The topics of each cluster here.
 const TOPICS: [&str; 2] = [TOPIC, "webhooks.audit1.unknown"];
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    durability::block_on(future).unwrap()
+}
 
 type Cluster = MockCluster<'static, DefaultProducerContext>;
 
@@ -41,13 +49,12 @@ fn open_with(properties: &[(&str, &str)], prepare: impl FnOnce(&Cluster)) -> (Cl
     config.bus.kafka.brokers = vec![cluster.bootstrap_servers()];
     config.bus.kafka.properties =
         properties.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    let (metrics, _) = Metrics::new(&config).unwrap();
-    let kafka = Kafka::open(&config, metrics.bus.clone()).unwrap();
+    let kafka = Kafka::open(&config, BusMetrics::register(&Families::default()).unwrap()).unwrap();
     (cluster, kafka)
 }
 
 fn config() -> Config {
-    let source = Source::defaults("acme", Vendor::Audit1, "/hook", vec![PathBuf::from("none")]);
+    let source = SourceConfig::defaults("acme", Vendor::Audit1, "/hook", vec![PathBuf::from("none")]);
     Config::defaults(BusKind::Kafka, vec![source])
 }
 
@@ -111,7 +118,7 @@ fn an_event_in_a_failed_producer_is_given_back() {
     kafka.close();
 }
 
-/// What passes is the client's affair: it sends again, and nobody hears of it.
+/// An error that passes stays inside the client: it sends again, and the caller gets an acknowledgement.
 #[test]
 fn passing_errors_are_not_the_callers() {
     let (cluster, kafka) = open(|_| ());
@@ -127,6 +134,27 @@ fn passing_errors_are_not_the_callers() {
     kafka.close();
 }
 
+/// Brokers that answer each question, and take no event, are not up.
+#[test]
+fn a_broker_without_enough_replicas_is_not_up() {
+    let (cluster, kafka) = open(|_| ());
+    publish_until_stored(&kafka);
+    cluster.request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS; 1000]);
+    let waiting = kafka.publish(&message(TOPIC, 2));
+    let wait_for = |up| {
+        let deadline = Instant::now() + Duration::from_secs(40);
+        while kafka.up() != up {
+            assert!(Instant::now() < deadline, "never up = {up}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    wait_for(false);
+    cluster.clear_request_errors(RDKafkaApiKey::Produce);
+    assert_eq!(block_on(waiting), Ok(Ack::Stored));
+    wait_for(true);
+    kafka.close();
+}
+
 #[test]
 fn a_full_queue_refuses_at_once_and_takes_again() {
     let (cluster, kafka) = open_with(&[("queue.buffering.max.messages", "10")], |_| ());
@@ -139,7 +167,11 @@ fn a_full_queue_refuses_at_once_and_takes_again() {
     let eleventh = waiting.next_back().unwrap();
     assert_eq!(block_on(eleventh), Err(PublishError::Refused));
     cluster.broker_up(1).unwrap();
-    assert!(waiting.all(|publication| block_on(publication) == Ok(Ack::Stored)));
+    let ends: Vec<_> = waiting.map(block_on).collect();
+    // The client gives the place of the acknowledged message back a moment after it has told of it.
+    let (taken, tenth) = ends.split_at(9);
+    assert!(taken.iter().all(|end| *end == Ok(Ack::Stored)), "{ends:?}");
+    assert!(matches!(tenth, [Ok(Ack::Stored) | Err(PublishError::Refused)]), "{ends:?}");
     kafka.close();
 }
 
@@ -155,7 +187,11 @@ fn every_error_has_its_meaning() {
         (Code::UnknownTopic, PublishError::Unroutable),
         (Code::PurgeQueue, PublishError::Error),
         (Code::PurgeInflight, PublishError::Error),
-        (Code::InvalidRecord, PublishError::Error),
+        (Code::InvalidRecord, PublishError::Rejected),
+        (Code::InvalidTimestamp, PublishError::Rejected),
+        (Code::InvalidTopic, PublishError::Uncovered),
+        (Code::ClusterAuthorizationFailed, PublishError::Refused),
+        (Code::NotEnoughReplicas, PublishError::Error),
     ] {
         assert_eq!(meaning(Some(code)), error, "{code:?}");
     }

@@ -5,25 +5,29 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use crate::{
-    config::Config,
-    envelope::route::{self, Fields},
-    vendor::{Vendor, catalogue},
-};
+use rdkafka::metadata::{Metadata, MetadataTopic};
+
+use crate::{config::Config, envelope::route, vendors::Vendor};
 
 /// Every topic that an event of this configuration may take.
 pub fn expected(config: &Config) -> BTreeSet<String> {
-    let mut topics = BTreeSet::new();
-    for source in &config.sources {
-        let vendor = source.vendor.as_str();
-        for event_type in catalogue::event_types(source.vendor) {
-            let fields = Fields { vendor, source: &source.name, tenant: source.tenant.as_deref(), event_type };
-            topics.insert(config.bus.subject.render(fields));
-        }
-        topics.insert(route::catch_all(vendor));
-        topics.insert(route::quarantine(vendor));
-    }
-    topics
+    config.routes().into_iter().map(|route| route.address).collect()
+}
+
+/// The expected topics that brokers list, and those that they do not.
+pub(super) fn listed(config: &Config, metadata: &Metadata) -> (BTreeSet<String>, BTreeSet<String>) {
+    let listed: BTreeSet<&str> = metadata.topics().iter().map(MetadataTopic::name).collect();
+    expected(config).into_iter().partition(|topic| listed.contains(topic.as_str()))
+}
+
+/// Some names, and that there are more.
+pub fn names<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+    /// Most names in one line.
+    const MOST: usize = 5;
+    let names: Vec<&str> = names.into_iter().map(String::as_str).collect();
+    let more = names.len().saturating_sub(MOST);
+    let text = names.into_iter().take(MOST).collect::<Vec<_>>().join(", ");
+    if more == 0 { text } else { format!("{text} and {more} more") }
 }
 
 /// Whether this is a vendor's catch-all topic.
@@ -45,6 +49,11 @@ impl Known {
     /// The topic for an event: its own, else the catch-all, if they exist.
     pub(super) fn choose<'a>(&self, route: &'a str, catch_all: &'a str) -> Option<&'a str> {
         [route, catch_all].into_iter().find(|topic| self.topics.contains(*topic))
+    }
+
+    /// Whether it exists.
+    pub(super) fn contains(&self, topic: &str) -> bool {
+        self.topics.contains(topic)
     }
 
     /// Whether each of these is one of those.
@@ -78,7 +87,7 @@ impl Looks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{BusKind, Source};
+    use crate::config::{BusKind, SourceConfig};
 
     #[test]
     fn a_topic_is_missing_or_gone_when_two_looks_do_not_list_it() {
@@ -105,16 +114,11 @@ mod tests {
     }
 
     #[test]
-    fn the_expected_topics_are_the_catalogue_in_the_template() {
-        let mut source = Source::defaults("acme", Vendor::Audit1, "/hook", Vec::new());
-        source.tenant = Some("t1".into());
-        let mut config = Config::defaults(BusKind::Kafka, vec![source]);
+    fn the_expected_topics_are_the_addresses_of_the_routes() {
+        let config =
+            Config::defaults(BusKind::Kafka, vec![SourceConfig::defaults("acme", Vendor::Audit1, "/a", Vec::new())]);
         let topics = expected(&config);
-        assert_eq!(topics.len(), catalogue::event_types(Vendor::Audit1).count() + 2);
         assert!(topics.contains("webhooks.audit1.file.processed") && topics.contains("webhooks.audit1.quarantine"));
-        config.bus.subject = "x.{vendor}.{tenant}.{source}.{category}".parse().unwrap();
-        let topics = expected(&config);
-        assert!(topics.contains("x.audit1.t1.acme.file") && topics.contains("webhooks.audit1.unknown"));
         assert!(is_catch_all("webhooks.audit1.unknown") && !is_catch_all("webhooks.audit1.quarantine"));
     }
 }

@@ -1,34 +1,35 @@
 //! The watcher: a thread that asks the brokers every few seconds which topics exist, sees whether they answer at all, and
-//! replaces a producer that has failed for good.
+//! replaces a producer that has failed for good, or that brokers answer no more while they answer others.
 //!
-//! In: nobody's requests; what it learns stands ready for the publishers, the metrics and the log. It says a thing once
-//! when it changes, not at every look. A request to a broker blocks, which is why this is a thread of its own.
+//! What it learns is ready for the publishers, the metrics and the log, before an event needs it. A request to a broker
+//! blocks, so this is a thread of its own.
 
 use std::{
     collections::BTreeSet,
     io,
-    sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     thread::{self, JoinHandle},
     time::{Duration, Instant, SystemTime},
 };
 
+use log_once::LogOnce;
 use rdkafka::{
     ClientConfig,
+    admin::AdminClient,
     error::RDKafkaErrorCode,
     metadata::Metadata,
     producer::{Producer as _, PurgeConfig},
 };
 
 use super::{
-    Context, Producer, Shared,
+    context::Context,
+    deaf::Deaf,
     durability::{self, Settings},
-    settings,
-    topics::{Looks, is_catch_all},
+    ends, settings,
+    shared::{Producer, Shared},
+    topics::{self, Looks, is_catch_all},
 };
-use crate::config;
+use crate::config::{BusKind, Config, KafkaConfig};
 
 /// Between two looks while brokers answer.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -42,99 +43,36 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 const SETTINGS_EVERY: Duration = Duration::from_secs(60);
 /// Before they are asked for again when they could not be read.
 const SETTINGS_RETRY: Duration = Duration::from_secs(15);
+/// Between two looks at where the partitions end.
+const ENDS_EVERY: Duration = Duration::from_secs(15);
+/// How long events may wait without any being acknowledged before the bus counts as down: brokers may answer questions
+/// while too few replicas are in sync.
+const ACKNOWLEDGES_WITHIN: Duration = Duration::from_secs(5);
 /// Longest wait for the last words of a producer that is given up.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Most names in one log line.
 const MOST_NAMES: usize = 5;
 
-/// Between the watcher and everybody else.
-#[derive(Debug, Default)]
-pub(super) struct Signal {
-    /// Whether a broker answered the last time it was asked, and it is known which topics there are.
-    pub(super) up: AtomicBool,
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    looked: bool,
-    look: bool,
-    stop: bool,
-    /// What librdkafka said last about its connections.
-    reason: Option<String>,
-}
-
-impl Signal {
-    /// Asks for a look before the next one is due.
-    pub(super) fn look_again(&self) {
-        let mut state = self.state();
-        if !state.look {
-            state.look = true;
-            self.changed.notify_all();
-        }
-    }
-
-    /// Keeps the client's reason for the next log line.
-    pub(super) fn reason(&self, reason: &str) {
-        self.state().reason = Some(reason.to_owned());
-    }
-
-    /// Ends the watcher.
-    pub(super) fn stop(&self) {
-        self.state().stop = true;
-        self.changed.notify_all();
-    }
-
-    /// Waits until it is known which topics there are, or that no broker answers.
-    pub(super) fn wait_for_first_look(&self, limit: Duration) {
-        let waiting = self.changed.wait_timeout_while(self.state(), limit, |state| !state.looked);
-        drop(waiting.unwrap_or_else(PoisonError::into_inner));
-    }
-
-    fn looked(&self) {
-        self.state().looked = true;
-        self.changed.notify_all();
-    }
-
-    /// Waits for `least`, and then until somebody asks for a look or `most` is over. `false` = stop.
-    fn pause(&self, least: Duration, most: Duration) -> bool {
-        let state = self.changed.wait_timeout_while(self.state(), least, |state| !state.stop);
-        let (state, _) = state.unwrap_or_else(PoisonError::into_inner);
-        let rest = most.saturating_sub(least);
-        let state = self.changed.wait_timeout_while(state, rest, |state| !state.stop && !state.look);
-        let (mut state, _) = state.unwrap_or_else(PoisonError::into_inner);
-        state.look = false;
-        !state.stop
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// Starts the thread.
 ///
 /// # Errors
 /// The system has no thread left.
-pub(super) fn start(
-    shared: Arc<Shared>,
-    config: config::Kafka,
-    settings: ClientConfig,
-    expected: BTreeSet<String>,
-) -> io::Result<JoinHandle<()>> {
+pub(super) fn start(shared: Arc<Shared>, config: Config, settings: ClientConfig) -> io::Result<JoinHandle<()>> {
     let mut watcher = Watcher {
         shared,
-        files: settings::file_times(&config),
+        files: settings::file_times(&config.bus.kafka),
+        expected: topics::expected(&config),
         config,
         settings,
-        expected,
         looks: Looks::default(),
-        missing: None,
-        was_up: None,
-        worth: None,
+        missing: LogOnce::default(),
+        was_up: LogOnce::default(),
+        worth: LogOnce::default(),
         settings_due: Instant::now(),
+        ends_due: Instant::now(),
+        silent_since: None,
         replaced: None,
+        deaf: Deaf::default(),
     };
     thread::Builder::new().name("kafka-watch".into()).spawn(move || watcher.run())
 }
@@ -151,20 +89,22 @@ enum Look {
 
 struct Watcher {
     shared: Arc<Shared>,
-    config: config::Kafka,
+    config: Config,
     settings: ClientConfig,
     /// When the files that `settings` was made from were written.
     files: Vec<Option<SystemTime>>,
     expected: BTreeSet<String>,
     looks: Looks,
-    /// What was last said to be missing.
-    missing: Option<BTreeSet<String>>,
-    was_up: Option<bool>,
-    /// What an acknowledgement was last said to be worth.
-    worth: Option<Settings>,
+    missing: LogOnce<BTreeSet<String>>,
+    was_up: LogOnce<bool>,
+    worth: LogOnce<Settings>,
     settings_due: Instant,
+    ends_due: Instant,
+    /// Since when events wait and none is acknowledged.
+    silent_since: Option<Instant>,
     /// When a producer was last replaced.
     replaced: Option<Instant>,
+    deaf: Deaf,
 }
 
 impl Watcher {
@@ -176,6 +116,7 @@ impl Watcher {
                 Look::Unsure => (LOOK_SOON, LOOK_SOON),
                 Look::Silence => {
                     self.take_new_login();
+                    self.replace_deaf_producer();
                     self.shared.signal.looked();
                     (LOOK_SOON, LOOK_SOON)
                 }
@@ -189,11 +130,18 @@ impl Watcher {
     fn look(&mut self) -> Look {
         let answer = self.shared.producer.load().client().fetch_metadata(None, ANSWER_LIMIT);
         let answered = answer.is_ok();
-        if !answered {
+        if answered {
+            self.shared.signal.answered();
+            self.deaf.answered();
+        } else {
             self.shared.signal.up.store(false, Ordering::Release);
         }
-        if self.was_up != Some(answered) {
-            self.say_up(answered, answer.as_ref().err());
+        let was_down = self.was_up.last() == Some(&false);
+        if was_down {
+            (self.ends_due, self.settings_due) = (Instant::now(), Instant::now());
+        }
+        if self.was_up.is_new(answered) {
+            self.log_up(was_down, answer.as_ref().err());
         }
         match answer {
             Ok(metadata) => self.take(&metadata),
@@ -201,45 +149,71 @@ impl Watcher {
         }
     }
 
-    fn say_up(&mut self, up: bool, error: Option<&rdkafka::error::KafkaError>) {
-        if up {
-            if self.was_up == Some(false) {
-                self.shared.metrics.reconnects.inc();
-            }
-            tracing::info!("kafka: brokers answer");
-        } else {
-            let reason = self.shared.signal.state().reason.take().unwrap_or_default();
-            let error = error.map(ToString::to_string).unwrap_or_default();
-            tracing::error!(reason, error, "kafka: no broker answers; the client goes on trying");
+    fn log_up(&self, was_down: bool, error: Option<&rdkafka::error::KafkaError>) {
+        if let Some(error) = error {
+            let reason = self.shared.signal.take_reason();
+            tracing::error!(reason, error = error.to_string(), "kafka: no broker answers; the client goes on trying");
+            return;
         }
-        self.was_up = Some(up);
+        if was_down {
+            self.shared.metrics.reconnects.inc();
+        }
+        tracing::info!("kafka: brokers answer");
     }
 
     fn take(&mut self, metadata: &Metadata) -> Look {
         let listed = metadata.topics().iter().filter_map(existing).collect();
         let Some(known) = self.looks.take(listed, &self.expected) else { return Look::Unsure };
         let missing: BTreeSet<String> = known.missing(&self.expected).into_iter().map(Into::into).collect();
-        self.shared.metrics.missing(missing.len());
+        let lost = self.shared.topics.load().as_ref().is_some_and(|before| !before.is_within(&known));
         let grown = self.shared.topics.load().as_ref().is_none_or(|before| !known.is_within(before));
-        self.shared.topics.store(Some(Arc::new(known)));
-        self.shared.signal.up.store(true, Ordering::Release);
-        // The settings take longer, and no event waits for them.
-        self.shared.signal.looked();
-        if self.missing.as_ref() != Some(&missing) {
-            say_missing(&missing, self.expected.len());
-            self.missing = Some(missing);
-        }
+        // First, so that nothing is published to a topic that is not judged. A topic that was made waits for it.
         if grown || self.settings_due <= Instant::now() {
             self.settings_due = Instant::now() + SETTINGS_EVERY;
             self.read_settings(metadata);
         }
+        self.shared.topics.store(Some(Arc::new(known)));
+        self.shared.metrics.missing(missing.len());
+        let acknowledges = self.acknowledges();
+        self.shared.signal.up.store(acknowledges, Ordering::Release);
+        self.shared.signal.looked();
+        if self.missing.is_new(missing.clone()) {
+            log_missing(&missing, self.expected.len());
+        }
+        let ends = &self.shared.ends;
+        let wanted = ends.doubt.swap(false, Ordering::Relaxed) || ends.incarnations.mark().is_none();
+        if grown || lost || wanted || self.ends_due <= Instant::now() {
+            self.ends_due = Instant::now() + ENDS_EVERY;
+            self.look_at_ends(metadata);
+        }
         Look::Answered
     }
 
+    /// Whether events are acknowledged, as far as some wait.
+    fn acknowledges(&mut self) -> bool {
+        let waits = 0 < self.shared.producer.load().in_flight_count();
+        if self.shared.acknowledged.swap(false, Ordering::Relaxed) || !waits {
+            self.silent_since = None;
+        } else {
+            self.silent_since.get_or_insert_with(Instant::now);
+        }
+        self.silent_since.is_none_or(|since| since.elapsed() < ACKNOWLEDGES_WITHIN)
+    }
+
+    fn look_at_ends(&self, metadata: &Metadata) {
+        let known = self.shared.topics.load();
+        let Some(known) = known.as_ref() else { return };
+        let topics = self.expected.iter().map(String::as_str).filter(|topic| known.contains(topic)).collect();
+        let before = self.shared.ends.places();
+        match ends::ask(&self.config.bus.kafka, metadata, &topics, &before) {
+            Ok((origin, told)) => self.shared.ends.looked(origin, &before, told),
+            // The next look asks again.
+            Err(error) => tracing::debug!(%error, "kafka: the ends of the partitions are not told"),
+        }
+    }
+
     fn read_settings(&mut self, metadata: &Metadata) {
-        let read = settings::administrator(&self.config)
-            .and_then(|settings| Ok(durability::read(&settings, metadata, &self.expected)?));
-        let worth = match read {
+        let worth = match durability::read(&self.config, metadata, &self.expected) {
             Ok((worth, limits)) => {
                 self.shared.limits.store(Some(Arc::new(limits)));
                 worth
@@ -255,15 +229,21 @@ impl Watcher {
                 return;
             }
         };
-        self.shared.metrics.durability(worth.class());
-        if self.worth.as_ref() != Some(&worth) {
-            worth.say(settings::batch_size(&self.settings));
-            self.worth = Some(worth);
+        self.shared.metrics.durability(BusKind::Kafka, worth.class());
+        let refused = worth.refused(&self.config);
+        self.shared.metrics.refused(refused.len());
+        self.shared.refused.store(Arc::new(refused));
+        self.shared.signal.refuse(worth.refusals(&self.config));
+        if self.worth.is_new(worth.clone()) {
+            for text in worth.refusals(&self.config) {
+                tracing::error!("kafka: nothing is published to {text}");
+            }
+            worth.log(settings::batch_size(&self.settings));
         }
     }
 
     /// A fatal error ends a producer: every event in it fails, and every later one. What failed goes back to the caller,
-    /// who alone knows the order to publish it again in.
+    /// which alone knows the order to publish it again in.
     fn replace_failed_producer(&mut self) {
         let Some((code, reason)) = self.shared.producer.load().client().fatal_error() else { return };
         // What fails again at once is tried no faster than anything else.
@@ -273,15 +253,23 @@ impl Watcher {
         }
     }
 
+    fn replace_deaf_producer(&mut self) {
+        let kafka = &self.config.bus.kafka;
+        if self.deaf.is_deaf(Instant::now(), || another_is_answered(kafka)) {
+            tracing::error!("kafka: brokers answer another client, and not the producer, which is replaced");
+            self.replace_producer();
+        }
+    }
+
     /// Brokers that answer no more may have been given another password or certificate to ask for: files that were
     /// written since are read again.
     fn take_new_login(&mut self) {
-        let files = settings::file_times(&self.config);
+        let files = settings::file_times(&self.config.bus.kafka);
         if files == self.files {
             return;
         }
         self.files = files;
-        match settings::producer(&self.config) {
+        match settings::producer(&self.config.bus.kafka) {
             Ok(settings) => {
                 tracing::info!("kafka: login and TLS files have changed; the producer is replaced");
                 self.settings = settings;
@@ -310,12 +298,18 @@ impl Watcher {
     }
 }
 
+/// Whether brokers answer a client that is made anew.
+fn another_is_answered(kafka: &KafkaConfig) -> bool {
+    let client = settings::administrator(kafka).and_then(|settings| Ok(settings.create::<AdminClient<_>>()?));
+    client.is_ok_and(|client| client.inner().fetch_cluster_id(ANSWER_LIMIT).is_some())
+}
+
 fn existing(topic: &rdkafka::metadata::MetadataTopic) -> Option<String> {
     let error = topic.error().map(RDKafkaErrorCode::from);
     (error != Some(RDKafkaErrorCode::UnknownTopicOrPartition)).then(|| topic.name().to_owned())
 }
 
-fn say_missing(missing: &BTreeSet<String>, expected: usize) {
+fn log_missing(missing: &BTreeSet<String>, expected: usize) {
     if missing.is_empty() {
         tracing::info!(topics = expected, "kafka: every topic exists");
         return;

@@ -1,7 +1,7 @@
 //! The login, read from its files at each attempt to connect, so that a changed password or credentials file is taken
 //! by the next connection without a restart.
 //!
-//! In: `[bus.nats]` and the server's nonce. Out: what the client says of itself. A file that cannot be read fails that
+//! In: `[bus.nats]` and the server's nonce. Out: the client's login. A file that cannot be read fails that
 //! attempt only; the next one reads it again.
 
 use std::{
@@ -13,8 +13,8 @@ use std::{
 use async_nats::{Auth, AuthError, ConnectOptions};
 use nkeys::KeyPair;
 
-use super::StartError;
-use crate::{config::Nats, secrets::Secret};
+use super::shared::StartError;
+use crate::{config::NatsConfig, secrets::Secret};
 
 /// The configured login; the configuration allows one at most.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ enum Login {
 ///
 /// # Errors
 /// [`StartError::Login`]: a file that is no login now will hardly be one at the first attempt.
-pub(super) fn options(nats: &Nats) -> Result<ConnectOptions, StartError> {
+pub(super) fn options(nats: &NatsConfig) -> Result<ConnectOptions, StartError> {
     let Some(login) = Login::of(nats) else { return Ok(ConnectOptions::new()) };
     login.answer(b"").map_err(|(file, error)| StartError::Login { file: file.into(), error })?;
     let login = Arc::new(login);
@@ -42,14 +42,14 @@ pub(super) fn options(nats: &Nats) -> Result<ConnectOptions, StartError> {
 }
 
 impl Login {
-    fn of(nats: &Nats) -> Option<Self> {
+    fn of(nats: &NatsConfig) -> Option<Self> {
         let credentials = nats.credentials_file.clone().map(Login::Credentials);
         let seed = || nats.nkey_seed_file.clone().map(Login::Seed);
         let user = || Some(Login::User(nats.user.clone()?, nats.password_file.clone()?));
         credentials.or_else(seed).or_else(user)
     }
 
-    /// What the client says to a server that sent `nonce`. Errors: the file, and what is wrong with it.
+    /// The answer to a server that sent `nonce`. Errors: the file, and what is wrong with it.
     fn answer(&self, nonce: &[u8]) -> Result<Auth, (&Path, io::Error)> {
         let mut auth = Auth::new();
         match self {

@@ -6,12 +6,13 @@
 use async_nats::jetstream::{
     self,
     context::CreateStreamErrorKind,
-    stream::{Config as Settings, DiscardPolicy, RetentionPolicy, StorageType},
+    stream::{Config as Settings, DiscardPolicy, Info, RetentionPolicy, StorageType},
 };
 
-use super::{covers, no_such_stream, wanted};
-use crate::config::{
-    Config,
+use super::{durability::dangers, shared::no_such_stream, subjects::wanted};
+use crate::{
+    config::{Config, Danger},
+    subject::covers,
     units::{show_duration, show_size},
 };
 
@@ -29,29 +30,14 @@ pub struct Plan {
 /// Compares. `found`: the stream's settings, if there is one.
 ///
 /// # Errors
-/// In words: what no update can change.
+/// What no update can change.
 pub fn plan(config: &Config, found: Option<&Settings>) -> Result<Plan, String> {
     let wishes = &config.bus.nats.provision;
     let max_bytes = wishes.max_size.map_or(-1, |size| i64::try_from(size).unwrap_or(i64::MAX));
     let Some(found) = found else {
-        let settings = Settings {
-            name: config.bus.nats.stream.clone(),
-            subjects: wanted(config),
-            storage: StorageType::File,
-            retention: RetentionPolicy::Limits,
-            discard: DiscardPolicy::New,
-            num_replicas: wishes.replicas,
-            max_age: wishes.max_age,
-            max_bytes,
-            duplicate_window: wishes.duplicate_window,
-            description: Some("webhooks, by hookbus".into()),
-            ..Settings::default()
-        };
+        let settings = new(config, max_bytes);
         return Ok(Plan { steps: vec![format!("create stream {}", settings.name)], settings, create: true });
     };
-    if found.storage == StorageType::Memory {
-        return Err("keeps its messages in memory, which no update can change: delete it and provision again".into());
-    }
     let mut settings = found.clone();
     let mut steps = Vec::new();
     for subject in wanted(config) {
@@ -65,7 +51,13 @@ pub fn plan(config: &Config, found: Option<&Settings>) -> Result<Plan, String> {
             steps.push(step);
         }
     };
-    set(found.no_ack, "acknowledge messages".into());
+    // What `bus.waive` accepts stays, and a limit that refuses new messages loses none.
+    let waived = |danger| config.bus.waive.contains(&danger);
+    let is_silent = found.no_ack && !waived(Danger::NoAck);
+    let is_limited =
+        found.max_messages_per_subject > 0 && !found.discard_new_per_subject && !waived(Danger::PerSubjectLimit);
+    set(is_silent, "acknowledge messages".into());
+    set(is_limited, "no limit of a subject's messages".into());
     set(found.discard == DiscardPolicy::Old, "discard new messages when full, not old ones".into());
     set(
         found.num_replicas != wishes.replicas,
@@ -81,22 +73,49 @@ pub fn plan(config: &Config, found: Option<&Settings>) -> Result<Plan, String> {
         found.max_bytes.max(-1) != max_bytes,
         format!("max_size {}", wishes.max_size.map_or_else(|| "unlimited".into(), show_size)),
     );
-    settings.no_ack = false;
+    settings.no_ack &= !is_silent;
     settings.discard = DiscardPolicy::New;
     settings.num_replicas = wishes.replicas;
     settings.max_age = wishes.max_age;
     settings.duplicate_window = wishes.duplicate_window;
     settings.max_bytes = max_bytes;
+    if is_limited {
+        settings.max_messages_per_subject = -1;
+    }
+    if let Some(danger) = dangers(&settings, config).into_iter().find(|danger| !danger.is_waived(config)) {
+        return Err(format!(
+            "{}, which no update changes: when its subscribers have read it, delete it (this deletes its events) and provision again",
+            danger.text
+        ));
+    }
     Ok(Plan { steps, settings, create: false })
 }
 
-/// Reads the stream's settings; `None` without a stream.
+/// The settings of a stream that is made.
+fn new(config: &Config, max_bytes: i64) -> Settings {
+    let wishes = &config.bus.nats.provision;
+    Settings {
+        name: config.bus.nats.stream.clone(),
+        subjects: wanted(config),
+        storage: StorageType::File,
+        retention: RetentionPolicy::Limits,
+        discard: DiscardPolicy::New,
+        num_replicas: wishes.replicas,
+        max_age: wishes.max_age,
+        max_bytes,
+        duplicate_window: wishes.duplicate_window,
+        description: Some("webhooks, by hookbus".into()),
+        ..Settings::default()
+    }
+}
+
+/// Reads the stream's settings and state; `None` without a stream.
 ///
 /// # Errors
-/// In words: the broker does not tell.
-pub async fn find(context: &jetstream::Context, stream: &str) -> Result<Option<Settings>, String> {
+/// The broker does not answer, or refuses.
+pub async fn find(context: &jetstream::Context, stream: &str) -> Result<Option<Info>, String> {
     match context.get_stream(stream).await {
-        Ok(stream) => Ok(Some(stream.cached_info().config.clone())),
+        Ok(stream) => Ok(Some(stream.cached_info().clone())),
         Err(error) if no_such_stream(&error) => Ok(None),
         Err(error) => Err(error.to_string()),
     }
@@ -105,7 +124,7 @@ pub async fn find(context: &jetstream::Context, stream: &str) -> Result<Option<S
 /// Carries a plan out.
 ///
 /// # Errors
-/// In words: the broker refuses.
+/// The broker refuses.
 pub async fn carry_out(context: &jetstream::Context, plan: &Plan) -> Result<(), String> {
     let done = if plan.create {
         context.create_stream(plan.settings.clone()).await.map(|_| ())
@@ -122,13 +141,13 @@ pub async fn carry_out(context: &jetstream::Context, plan: &Plan) -> Result<(), 
 mod tests {
     use super::*;
     use crate::{
-        config::{BusKind, Source},
-        vendor::Vendor,
+        config::{BusKind, SourceConfig},
+        vendors::Vendor,
     };
 
     #[test]
     fn a_plan_is_empty_when_it_has_been_carried_out() {
-        let sources = vec![Source::defaults("acme", Vendor::Policy1099, "/a", Vec::new())];
+        let sources = vec![SourceConfig::defaults("acme", Vendor::Policy1099, "/a", Vec::new())];
         let config = Config::defaults(BusKind::Nats, sources);
         let made = plan(&config, None).unwrap();
         assert!(made.create && made.steps == ["create stream WEBHOOKS"]);
@@ -147,6 +166,14 @@ mod tests {
         assert_eq!(better.steps.len(), 5, "{:?}", better.steps);
         assert_eq!(better.settings.subjects, ["other", "webhooks.1099policy.>"], "others may rely on theirs");
         assert!(plan(&config, Some(&better.settings)).unwrap().steps.is_empty());
+        let mut waiving = config.clone();
+        waiving.bus.waive = vec![Danger::NoAck, Danger::PerSubjectLimit];
+        let limited = Settings { no_ack: true, max_messages_per_subject: 1, ..made.settings.clone() };
+        assert!(plan(&waiving, Some(&limited)).unwrap().steps.is_empty(), "what is waived stays");
+        assert_eq!(plan(&config, Some(&limited)).unwrap().steps.len(), 2);
+        let refusing = Settings { max_messages_per_subject: 1, discard_new_per_subject: true, ..made.settings.clone() };
+        let kept = plan(&config, Some(&refusing)).unwrap();
+        assert!(kept.steps.is_empty() && kept.settings == refusing, "it loses nothing");
         let memory = Settings { storage: StorageType::Memory, ..made.settings };
         assert!(plan(&config, Some(&memory)).is_err());
     }

@@ -6,7 +6,7 @@
 use std::{
     future::ready,
     pin::pin,
-    sync::Arc,
+    sync::{Arc, PoisonError, atomic::Ordering},
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -15,19 +15,17 @@ use async_nats::PublishErrorKind;
 use tokio::{
     sync::oneshot,
     task::coop::unconstrained,
-    time::{Instant, sleep_until, timeout, timeout_at},
+    time::{Instant, sleep_until, timeout_at},
 };
 
 use super::{
-    Shared,
-    answer::{Meaning, meaning},
     headers::headers,
-    no_such_stream,
-    subjects::covers,
-    waiting::{Answer, Ticket},
+    inflight::{Answer, Ticket},
+    pub_ack::{Meaning, meaning},
+    shared::Shared,
 };
 use crate::{
-    bus::{Ack, Publication, PublishError},
+    bus::publication::{Ack, Publication, PublishError},
     envelope::Message,
 };
 
@@ -35,94 +33,79 @@ use crate::{
 const PAUSE: Duration = Duration::from_millis(250);
 /// Pause while an earlier copy of the message is being stored.
 const SHORT_PAUSE: Duration = Duration::from_millis(50);
-/// How often nobody may listen before the broker is asked whether there is a stream: elections look the same.
+/// Answers "no responders" before the broker is asked whether there is a stream: elections look the same.
 const DOUBTS: u32 = 3;
-/// How long that question may take.
-const ASK: Duration = Duration::from_secs(1);
-/// How long its answer holds.
-const HOLDS: Duration = Duration::from_secs(1);
 
-/// What the broker said about the stream, and when.
-#[derive(Debug)]
-pub(super) struct Known {
-    at: Instant,
-    /// Subjects of the stream; none when there is no stream; unknown when nobody answered.
-    subjects: Option<Vec<String>>,
-}
-
-/// Hands a message over and follows it, on the connection's event loop: a caller that polls late, or never, holds
-/// nobody up and takes nothing back.
+/// Gives a message to the client and waits for its answer, on the connection's event loop: a caller that polls late, or
+/// never, delays no other publication.
 pub(super) fn publish(shared: &Arc<Shared>, message: Message) -> Publication {
     // Its timers belong to that event loop, too.
     let inside = shared.runtime.enter();
-    let (first, publication) = hand_over(Arc::clone(shared), message);
+    let publication = publish_here(Arc::clone(shared), message);
     drop(inside);
-    match first {
-        Poll::Ready(result) => Box::pin(ready(result)),
-        Poll::Pending => {
-            let task = shared.runtime.spawn(publication);
-            // The event loop has ended before the answer came: not known.
-            Box::pin(async move { task.await.unwrap_or(Err(PublishError::Timeout)) })
-        }
-    }
+    let task = shared.runtime.spawn(publication);
+    // The event loop has ended before the answer came: not known.
+    Box::pin(async move { task.await.unwrap_or(Err(PublishError::Timeout)) })
 }
 
-/// The same where the connection's event loop is the caller's own, who polls to the end: no task of its own.
-pub(super) fn publish_here(lane: Arc<Shared>, message: Message) -> Publication {
-    match hand_over(lane, message) {
-        (Poll::Ready(result), _) => Box::pin(ready(result)),
-        (Poll::Pending, publication) => publication,
-    }
-}
-
-/// The first poll takes the place in the line, so that the order is that of the calls. What it registers a wake-up for
-/// is registered anew by the next poll.
-fn hand_over(shared: Arc<Shared>, message: Message) -> (Poll<Result<Ack, PublishError>>, Publication) {
-    let mut publication: Publication = Box::pin(run(shared, message));
+/// The same on the caller's own event loop, where the caller polls to the end: no task is spawned. The first poll takes
+/// the place in the line, so that the order is that of the calls. What it registers a wake-up for is registered anew by
+/// the next poll.
+pub(super) fn publish_here(own: Arc<Shared>, message: Message) -> Publication {
+    let mut publication: Publication = Box::pin(run(own, message));
     // Whatever the task has done before: a poll put off would lose the place.
-    let first = pin!(unconstrained(publication.as_mut())).poll(&mut Context::from_waker(Waker::noop()));
-    (first, publication)
+    match pin!(unconstrained(publication.as_mut())).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => Box::pin(ready(result)),
+        Poll::Pending => publication,
+    }
 }
 
 async fn run(shared: Arc<Shared>, message: Message) -> Result<Ack, PublishError> {
-    let ticket = shared.waiting.ticket();
+    let ticket = shared.inflight.ticket();
     let reply_to = format!("{}{}", shared.inbox, ticket.number());
     let deadline = Instant::now() + shared.publish_timeout;
-    // Whether an attempt has ended without a word, so that the message may be stored, or be stored later.
+    // Whether an attempt has ended without an answer: the message may be stored, or be stored later.
     let mut unknown = false;
-    let mut nobody = 0;
+    let mut no_responders = 0;
+    let before = shared.common.incarnations.before();
     loop {
         let answer = ticket.wait(message.attributes.clone());
         let Ok(handed_over) = timeout_at(deadline, shared.hand_over(&message, &ticket, &reply_to)).await else {
-            return Err(given_up(unknown));
+            return Err(shared.given_up(unknown, message.route()).await);
         };
         handed_over?;
-        let pause = match shared.answer(answer, deadline).await {
-            Meaning::Stored(ack) => return Ok(ack),
+        let pause = match shared.answer(&ticket, answer, message.route(), deadline).await {
+            Meaning::Stored { ack, sequence } => {
+                // A duplicate's sequence is that of the first copy.
+                if ack == Ack::Stored {
+                    shared.common.incarnations.stored(before, sequence);
+                }
+                return Ok(ack);
+            }
+            Meaning::Full => return Err(shared.full(&message).await),
             Meaning::Failed(error) => return Err(error),
-            Meaning::Unknown => {
+            Meaning::Unknown | Meaning::Foreign => {
                 unknown = true;
                 SHORT_PAUSE
             }
             Meaning::NotNow => PAUSE,
-            Meaning::Nobody => {
-                nobody += 1;
-                if nobody >= DOUBTS && shared.unroutable(message.route()).await {
-                    return Err(PublishError::Unprovisioned);
+            Meaning::NoResponders => {
+                no_responders += 1;
+                if no_responders >= DOUBTS
+                    && let Some(error) = shared.not_taken(message.route()).await
+                {
+                    shared.common.answers.came();
+                    return Err(error);
                 }
                 PAUSE
             }
         };
         let next = Instant::now() + pause;
         if deadline <= next {
-            return Err(given_up(unknown));
+            return Err(shared.given_up(unknown, message.route()).await);
         }
         sleep_until(next).await;
     }
-}
-
-fn given_up(unknown: bool) -> PublishError {
-    if unknown { PublishError::Timeout } else { PublishError::Refused }
 }
 
 impl Shared {
@@ -130,7 +113,11 @@ impl Shared {
     async fn hand_over(&self, message: &Message, ticket: &Ticket<'_>, reply_to: &str) -> Result<(), PublishError> {
         let _turn = self.turn.lock().await;
         let connection = self.connected().await?;
-        let headers = headers(message, &self.stream, self.encoding)?;
+        self.common.judged().await;
+        if self.common.refused.load(Ordering::Acquire) {
+            return Err(PublishError::Refused);
+        }
+        let headers = headers(message, &self.stream, self.encoding);
         let (subject, reply_to) = (message.route().to_owned(), reply_to.to_owned());
         let payload = message.payload(self.encoding);
         ticket.goes_over(connection);
@@ -153,29 +140,73 @@ impl Shared {
         Ok(link.connects)
     }
 
-    /// Waits for the answer, or for the end of the attempt's time.
-    async fn answer(&self, answer: oneshot::Receiver<Answer>, deadline: Instant) -> Meaning {
-        match timeout_at(deadline.min(Instant::now() + self.ack_timeout), answer).await {
-            Ok(Ok(Answer::Reply(reply))) => meaning(&reply),
-            Ok(Ok(Answer::Forbidden)) => Meaning::Failed(PublishError::Unauthorized),
-            // It is stored, or not: the account may publish and may not hear of it.
-            Ok(Ok(Answer::Deaf)) => Meaning::Failed(PublishError::Timeout),
-            Ok(Ok(Answer::Lost) | Err(_)) | Err(_) => Meaning::Unknown,
+    /// Waits for the stream's answer, or for the end of the attempt's time. What else answers on the subject may be sooner.
+    async fn answer(
+        &self,
+        ticket: &Ticket<'_>,
+        mut answer: oneshot::Receiver<Answer>,
+        subject: &str,
+        deadline: Instant,
+    ) -> Meaning {
+        let deadline = deadline.min(Instant::now() + self.ack_timeout);
+        loop {
+            let meaning = self.one_answer(answer, deadline).await;
+            if meaning != Meaning::Foreign {
+                return meaning;
+            }
+            self.foreign(subject);
+            if let Some(error) = self.not_taken(subject).await {
+                return Meaning::Failed(error);
+            }
+            answer = ticket.wait_on();
         }
     }
 
-    /// Whether the broker says that there is no stream for the subject. No answer is no such word.
-    async fn unroutable(&self, subject: &str) -> bool {
-        let mut known = self.existence.lock().await;
-        if known.as_ref().is_none_or(|known| known.at.elapsed() >= HOLDS) {
-            let subjects = match timeout(ASK, self.context.get_stream(&self.stream)).await {
-                Ok(Ok(stream)) => Some(stream.cached_info().config.subjects.clone()),
-                Ok(Err(error)) if no_such_stream(&error) => Some(Vec::new()),
-                Ok(Err(_)) | Err(_) => None,
-            };
-            *known = Some(Known { at: Instant::now(), subjects });
+    async fn one_answer(&self, answer: oneshot::Receiver<Answer>, deadline: Instant) -> Meaning {
+        match timeout_at(deadline, answer).await {
+            Ok(Ok(Answer::Reply(reply))) => {
+                let meaning = meaning(&reply, &self.stream);
+                match meaning {
+                    // The server's word for the stream's silence.
+                    Meaning::NoResponders | Meaning::NotNow => self.common.answers.missed(),
+                    Meaning::Foreign | Meaning::Unknown => {}
+                    Meaning::Stored { .. } | Meaning::Full | Meaning::Failed(_) => self.common.answers.came(),
+                }
+                meaning
+            }
+            Ok(Ok(Answer::Forbidden)) => Meaning::Failed(PublishError::Unauthorized),
+            // It is stored, or not: the account may publish and may not hear of it.
+            Ok(Ok(Answer::Deaf)) => Meaning::Failed(PublishError::Timeout),
+            Ok(Ok(Answer::Lost) | Err(_)) => Meaning::Unknown,
+            Err(_) => {
+                self.common.answers.missed();
+                Meaning::Unknown
+            }
         }
-        let subjects = known.as_ref().and_then(|known| known.subjects.as_ref());
-        subjects.is_some_and(|subjects| !subjects.iter().any(|pattern| covers(pattern, subject)))
+    }
+
+    async fn given_up(&self, unknown: bool, subject: &str) -> PublishError {
+        if !unknown {
+            return PublishError::Refused;
+        }
+        // Where another subscriber hears a subject that the stream does not take, there is no answer at all.
+        match self.not_taken(subject).await {
+            Some(error) => {
+                self.common.answers.came();
+                error
+            }
+            None => PublishError::Timeout,
+        }
+    }
+
+    /// What answers for the stream may do so for every event: one line a while.
+    fn foreign(&self, subject: &str) {
+        if self.common.foreign.lock().unwrap_or_else(PoisonError::into_inner).is_new(()) {
+            let stream = &self.stream;
+            tracing::error!(
+                subject,
+                "not stream {stream} has answered: an answer without its name and a sequence is none"
+            );
+        }
     }
 }

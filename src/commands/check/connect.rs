@@ -12,21 +12,22 @@ use async_nats::{ServerInfo, jetstream::ContextBuilder};
 use tokio::time::timeout;
 
 use crate::{
-    bus::{self, kafka::inspection, nats},
-    cli::Failure,
-    commands::tail::harmless,
-    config::{
-        BusKind, Config,
-        units::{show_duration, show_size},
+    bus::{
+        self,
+        kafka::{inspection, topics::names},
+        nats,
     },
+    commands::failure::Failure,
+    config::{BusKind, Config},
+    metrics::Label as _,
+    text,
+    units::{show_duration, show_size},
 };
 
 /// How long all of it may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long one question may take, once somebody has answered.
+/// How long one question may take, once the broker has answered.
 const ASK: Duration = Duration::from_secs(3);
-/// Most names in one line.
-const NAMES: usize = 5;
 
 /// What is said of a broker. Names and errors are the broker's own words: no line may obey them.
 #[derive(Debug, Default)]
@@ -49,11 +50,11 @@ pub(super) fn run(config: &Config, out: &mut impl Write) -> Result<(), Failure> 
     };
     let Report { facts, warnings, obstacles } = report;
     for (kind, lines) in [("  ", facts), ("warning: ", warnings), ("problem: ", obstacles.clone())] {
-        lines.iter().try_for_each(|line| writeln!(out, "{kind}{}", harmless(line.as_bytes())))?;
+        lines.iter().try_for_each(|line| writeln!(out, "{kind}{}", text::terminal(line.as_bytes())))?;
     }
     match obstacles.len() {
         0 => Ok(()),
-        count => Err(Failure::Failed(format!("the gateway could not publish there: {count} problem(s)"))),
+        count => Err(Failure::failed(format!("the gateway could not publish there: {count} problem(s)"))),
     }
 }
 
@@ -63,7 +64,7 @@ impl Report {
     }
 }
 
-/// There is nobody to ask: the gateway opens the directory itself.
+/// There is no broker to ask: the gateway opens the directory itself.
 fn journal(config: &Config) -> Report {
     let text = format!(
         "nothing to connect to: an acknowledgement means that the event is synced in {}",
@@ -73,23 +74,24 @@ fn journal(config: &Config) -> Report {
 }
 
 async fn nats(config: &Config) -> Report {
-    let client = match nats::connect_once(&config.bus.nats).await {
-        Ok(client) => client,
+    let (client, refusals) = match nats::connect_and_hear(&config.bus.nats).await {
+        Ok(connected) => connected,
         Err(error) => return Report::obstacle(format!("bus.nats: {error}")),
     };
     let mut report = Report::default();
     report.facts.push(introduction(&client.server_info()));
     let name = &config.bus.nats.stream;
     let context = ContextBuilder::new().timeout(ASK).build(client.clone());
-    match nats::provision::find(&context, name).await {
-        Ok(Some(settings)) => {
-            let verdict = nats::judge(&settings, config, client.max_payload());
+    match refusals.or(nats::provision::find(&context, name)).await {
+        Ok(Some(info)) => {
+            let held = (info.state.messages, info.state.bytes);
+            let verdict = nats::judge(&info.config, held, config, client.max_payload());
             let class = verdict.class.as_str();
             report.facts.push(format!("stream {name}: an acknowledgement means: {} ({class})", verdict.worth));
             let on_stream = |text: String| format!("stream {name} {text}");
-            for (waiver, text) in verdict.refusals {
-                let waived = config.bus.waive.contains(&waiver);
-                if waived { &mut report.warnings } else { &mut report.obstacles }.push(on_stream(text));
+            for found in verdict.dangers {
+                let lines = if found.is_waived(config) { &mut report.warnings } else { &mut report.obstacles };
+                lines.push(on_stream(found.text));
             }
             report.warnings.extend(verdict.warnings.into_iter().map(on_stream));
             report.obstacles.extend(verdict.obstacles.into_iter().map(on_stream));
@@ -99,7 +101,7 @@ async fn nats(config: &Config) -> Report {
             "stream {name}: its settings cannot be read, so what an acknowledgement is worth is unknown: {error}"
         )),
     }
-    match nats::rights::forbidden(&client, &nats::wanted(config)).await {
+    match nats::permissions::forbidden(&client, &nats::wanted(config)).await {
         Some(forbidden) if forbidden.is_empty() => report.facts.push("the login may publish all subjects".into()),
         Some(forbidden) => report.obstacles.push(format!("the login may not publish {}", forbidden.join(", "))),
         None => report.facts.push("the server does not tell what the login may publish".into()),
@@ -125,9 +127,10 @@ fn kafka(config: &Config) -> Report {
     report.facts.push(format!("{} ({})", seen.worth, seen.class.as_str()));
     report.warnings.extend(seen.warnings);
     report.warnings.extend(seen.limits.into_iter().filter_map(|(key, limit)| bus::too_low(key, limit, config)));
+    report.obstacles.extend(seen.refusals);
     report.facts.push("the brokers do not tell what the login may write".into());
     if !seen.forbidden.is_empty() {
-        report.obstacles.push(format!("the login may not see {}", names(seen.forbidden.iter())));
+        report.obstacles.push(format!("the login may not see {}", names(&seen.forbidden)));
     }
     let missing = || seen.missing.iter().filter(|topic| !seen.forbidden.contains(*topic));
     let (catch_all, others): (Vec<_>, Vec<_>) = missing().partition(|topic| bus::kafka::topics::is_catch_all(topic));
@@ -135,21 +138,11 @@ fn kafka(config: &Config) -> Report {
     if !catch_all.is_empty() {
         report.obstacles.push(format!(
             "{} is missing: an event without a topic of its own cannot be published; `hookbus provision` makes it",
-            names(catch_all.into_iter())
+            names(catch_all)
         ));
     }
     if !others.is_empty() {
-        report
-            .warnings
-            .push(format!("topics are missing, whose events go to the catch-all: {}", names(others.into_iter())));
+        report.warnings.push(format!("topics are missing, whose events go to the catch-all: {}", names(others)));
     }
     report
-}
-
-/// Some names, and that there are more.
-fn names<'a>(names: impl Iterator<Item = &'a String>) -> String {
-    let names: Vec<&str> = names.map(String::as_str).collect();
-    let more = names.len().saturating_sub(NAMES);
-    let text = names.into_iter().take(NAMES).collect::<Vec<_>>().join(", ");
-    if more == 0 { text } else { format!("{text} and {more} more") }
 }

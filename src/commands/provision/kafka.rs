@@ -2,20 +2,20 @@
 
 use std::io::Write;
 
-use super::Options;
+use super::options::Options;
 use crate::{
     bus::kafka::provision::{LARGEST, make, plan},
-    cli::Failure,
-    config::{Config, units},
+    commands::failure::Failure,
+    config::Config,
+    units,
 };
 
 pub(super) fn run(options: &Options, config: &Config, out: &mut impl Write) -> Result<(), Failure> {
-    let failed = |error: crate::bus::kafka::OpenError| Failure::Failed(error.to_string());
-    let plan = plan(config).map_err(failed)?;
+    let (existing, missing) = plan(config).map_err(Failure::failed)?;
     let wanted = &config.bus.kafka.provision;
     let largest = config.bus.kafka.properties.get(LARGEST).map(|bytes| format!(", max.message.bytes {bytes}"));
     let largest = largest.unwrap_or_default();
-    for topic in &plan.missing {
+    for topic in &missing {
         writeln!(
             out,
             "{topic}: {} partitions, replication {}, min.insync.replicas {}, retention {}{largest}",
@@ -25,20 +25,20 @@ pub(super) fn run(options: &Options, config: &Config, out: &mut impl Write) -> R
             units::show_duration(wanted.retention)
         )?;
     }
-    let (missing, existing) = (plan.missing.len(), plan.existing.len());
-    if options.check && 0 < missing {
-        return Err(Failure::Failed(format!("{missing} topics are missing, {existing} exist")));
+    let (count, existing) = (missing.len(), existing.len());
+    if options.check && 0 < count {
+        return Err(Failure::failed(format!("{count} topics are missing, {existing} exist")));
     }
-    if options.print || options.check || missing == 0 {
-        writeln!(out, "{missing} topics to make, {existing} exist")?;
+    if options.print || options.check || count == 0 {
+        writeln!(out, "{count} topics to make, {existing} exist")?;
         return Ok(());
     }
-    let refused = make(config, &plan.missing).map_err(failed)?;
-    writeln!(out, "{} topics made, {existing} existed", missing - refused.len())?;
+    let refused = make(config, &missing).map_err(Failure::failed)?;
+    writeln!(out, "{} topics made, {existing} existed", count - refused.len())?;
     match refused.first() {
         None => Ok(()),
         Some((topic, code)) => {
-            Err(Failure::Failed(format!("{} topics were refused, the first, {topic}: {code}", refused.len())))
+            Err(Failure::failed(format!("{} topics were refused, the first, {topic}: {code}", refused.len())))
         }
     }
 }

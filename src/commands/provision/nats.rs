@@ -7,10 +7,10 @@ use std::{
 
 use async_nats::jetstream::ContextBuilder;
 
-use super::Options;
+use super::options::Options;
 use crate::{
-    bus::nats::{connect_once, provision},
-    cli::Failure,
+    bus::nats::{connect_and_hear, provision},
+    commands::failure::Failure,
     config::Config,
 };
 
@@ -19,28 +19,28 @@ const ASK: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(options: &Options, config: &Config) -> Result<(), Failure> {
     let name = &config.bus.nats.stream;
-    let failed = |error: String| Failure::Failed(format!("stream {name}: {error}"));
-    let client = connect_once(&config.bus.nats).await.map_err(|error| failed(error.to_string()))?;
+    let stream = format!("stream {name}");
+    let (client, refusals) = connect_and_hear(&config.bus.nats).await.map_err(Failure::at(&stream))?;
     let context = ContextBuilder::new().timeout(ASK).build(client);
-    let found = provision::find(&context, name).await.map_err(failed)?;
-    let plan = provision::plan(config, found.as_ref()).map_err(failed)?;
+    let found = refusals.or(provision::find(&context, name)).await.map_err(Failure::at(&stream))?;
+    let plan = provision::plan(config, found.as_ref().map(|info| &info.config)).map_err(Failure::at(&stream))?;
     let mut out = io::stdout().lock();
     if plan.steps.is_empty() {
-        writeln!(out, "stream {name}: nothing to do")?;
+        writeln!(out, "{stream}: nothing to do")?;
     }
     for step in &plan.steps {
-        writeln!(out, "stream {name}: {step}")?;
+        writeln!(out, "{stream}: {step}")?;
     }
     if options.print {
-        let settings = serde_json::to_string_pretty(&plan.settings).map_err(|error| failed(error.to_string()))?;
+        let settings = serde_json::to_string_pretty(&plan.settings).map_err(Failure::at(&stream))?;
         writeln!(out, "{settings}")?;
     }
     if options.check && !plan.steps.is_empty() {
-        return Err(failed(format!("{} thing(s) missing", plan.steps.len())));
+        return Err(Failure::at(&stream)(format!("{} thing(s) missing", plan.steps.len())));
     }
     if !options.print && !options.check && !plan.steps.is_empty() {
-        provision::carry_out(&context, &plan).await.map_err(failed)?;
-        writeln!(out, "stream {name}: done")?;
+        refusals.or(provision::carry_out(&context, &plan)).await.map_err(Failure::at(&stream))?;
+        writeln!(out, "{stream}: done")?;
     }
     Ok(())
 }

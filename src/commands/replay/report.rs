@@ -1,6 +1,6 @@
 //! What a replay says: lines for events, a bar on a terminal, a total.
 //!
-//! In: letters and what became of them. Out: text on standard output; the bar, and with `--json` the total, on standard
+//! In: candidates and what became of them. Out: text on standard output; the bar, and with `--json` the total, on standard
 //! error.
 
 use std::{
@@ -9,15 +9,16 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
 
 use super::{
-    Options, What,
-    letter::{Fate, Letter},
+    candidate::{Candidate, Fate},
+    options::{Options, What},
     origin::directory,
 };
 use crate::{
     bus::Ack,
-    cli::Failure,
+    commands::failure::Failure,
     config::{BusKind, Config},
 };
 
@@ -29,6 +30,14 @@ pub(super) struct Report<'a> {
     origin: Option<PathBuf>,
     out: BufWriter<io::Stdout>,
     bar: ProgressBar,
+    /// Ends the message ids of what is sent again.
+    run: String,
+    pub(super) counts: Counts,
+}
+
+/// What became of the records that were looked at.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
     /// Sent, to be sent, or discarded: what the call is for.
     good: u64,
     bytes: u64,
@@ -40,8 +49,15 @@ pub(super) struct Report<'a> {
     pub(super) missed: u64,
     /// Left out because an earlier replay has sent them.
     pub(super) replayed: u64,
-    /// There is a file that the next replay will read.
-    pub(super) remembered: bool,
+    /// There is no file that the next replay could read.
+    pub(super) forgotten: bool,
+}
+
+impl Counts {
+    /// No record was meant.
+    fn nothing(&self) -> bool {
+        self.good + self.failed + self.stay + self.missed + self.replayed == 0
+    }
 }
 
 impl<'a> Report<'a> {
@@ -60,23 +76,13 @@ impl<'a> Report<'a> {
             bar.set_style(style);
         }
         let out = BufWriter::new(io::stdout());
-        let (good, bytes, duplicates, failed, stay, missed, replayed) = (0, 0, 0, 0, 0, 0, 0);
-        let remembered = true;
-        Report {
-            options,
-            target,
-            origin,
-            out,
-            bar,
-            good,
-            bytes,
-            duplicates,
-            failed,
-            stay,
-            missed,
-            replayed,
-            remembered,
-        }
+        let run = format!("/again-{:x}", Timestamp::now().as_microsecond());
+        Report { options, target, origin, out, bar, run, counts: Counts::default() }
+    }
+
+    /// Tells the message ids of this call's events from those of others.
+    pub(super) fn run(&self) -> &str {
+        &self.run
     }
 
     /// One more record was looked at.
@@ -84,22 +90,20 @@ impl<'a> Report<'a> {
         self.bar.inc(1);
     }
 
-    /// Counts a letter, and prints its line if that is wanted.
-    pub(super) fn count(&mut self, letter: &Letter, fate: Fate, print: bool) -> io::Result<()> {
+    /// Counts a candidate, and prints its line if that is wanted.
+    pub(super) fn count(&mut self, candidate: &Candidate, fate: Fate, print: bool) -> io::Result<()> {
+        let Counts { good, bytes, duplicates, failed, stay, .. } = &mut self.counts;
         match fate {
-            Fate::Waits | Fate::Sent(Ack::Stored) | Fate::Discarded => self.good += 1,
-            Fate::Sent(Ack::Duplicate) => {
-                self.good += 1;
-                self.duplicates += 1;
+            Fate::Waits | Fate::Sent(_) | Fate::Discarded => {
+                *good += 1;
+                *bytes += u64::try_from(candidate.message.body.len()).unwrap_or(u64::MAX);
             }
-            Fate::Failed(_) => self.failed += 1,
-            Fate::Stays => self.stay += 1,
+            Fate::Failed(_) => *failed += 1,
+            Fate::Stays => *stay += 1,
         }
-        if matches!(fate, Fate::Waits | Fate::Sent(_) | Fate::Discarded) {
-            self.bytes += u64::try_from(letter.message.body.len()).unwrap_or(u64::MAX);
-        }
+        *duplicates += u64::from(fate == Fate::Sent(Ack::Duplicate));
         if self.options.send {
-            self.bar.set_message(format!("{} sent", self.good));
+            self.bar.set_message(format!("{} sent", self.counts.good));
         }
         if !print {
             return Ok(());
@@ -108,7 +112,7 @@ impl<'a> Report<'a> {
         // Not asked inside: there the bar is locked.
         let hidden = bar.is_hidden();
         bar.suspend(|| {
-            letter.print(fate, options, out)?;
+            candidate.print(fate, options, out)?;
             // Beside a bar, a line is seen when it is written.
             if hidden { Ok(()) } else { out.flush() }
         })
@@ -116,15 +120,15 @@ impl<'a> Report<'a> {
 
     /// Meant, and not on the bus.
     pub(super) fn left(&self) -> u64 {
-        self.failed + self.stay
+        self.counts.failed + self.counts.stay
     }
 
-    /// What nobody has seen is a failure, whatever became of the rest.
+    /// Records that were lost unread are a failure, whatever became of the rest.
     pub(super) fn is_whole(&self) -> Result<(), Failure> {
-        match self.missed {
+        match self.counts.missed {
             0 => Ok(()),
             missed => {
-                Err(Failure::Failed(format!("{missed} event(s) were dropped by retention before they were read")))
+                Err(Failure::failed(format!("{missed} event(s) were dropped by retention before they were read")))
             }
         }
     }
@@ -132,25 +136,30 @@ impl<'a> Report<'a> {
     /// The last line.
     pub(super) fn total(&mut self) -> io::Result<()> {
         self.bar.finish_and_clear();
-        let Report { good, bytes, target, .. } = &*self;
-        let origin = self.origin.as_ref().map(|origin| format!(" from {}", origin.display())).unwrap_or_default();
+        let (Report { target, counts, .. }, Counts { good, bytes, .. }) = (&*self, &self.counts);
+        let place = self.origin.as_ref().map(|place| place.display().to_string());
         let end = match (self.options.discard, self.options.send) {
             (true, _) => "discarded: no bus gets them".to_owned(),
             (false, true) => format!("sent to {target}"),
             (false, false) => format!("to send to {target}"),
         };
-        let mut text = format!("{good} event(s), {bytes} bytes{origin}, {end}");
+        let mut text = if counts.nothing() {
+            format!("0 event(s): none found in {}", place.as_deref().unwrap_or("quarantine"))
+        } else {
+            let from = place.map(|place| format!(" from {place}")).unwrap_or_default();
+            format!("{good} event(s), {bytes} bytes{from}, {end}")
+        };
         let mut add = |count: u64, what: &str| {
             if count > 0 {
                 text.push_str(&format!("; {count} {what}"));
             }
         };
-        add(self.duplicates, "of them it had already");
-        add(self.failed, "not sent");
-        add(self.stay, if self.options.what == What::Quarantine { "still unreadable" } else { "unreadable" });
-        add(self.missed, "dropped by retention before they were read");
-        add(self.replayed, "sent by an earlier replay, or discarded (--again sends them again)");
-        if !self.remembered && *good > 0 {
+        add(counts.duplicates, "of them it had already");
+        add(counts.failed, "not sent");
+        add(counts.stay, if self.options.what == What::Quarantine { "still unreadable" } else { "unreadable" });
+        add(counts.missed, "dropped by retention before they were read");
+        add(counts.replayed, "sent by an earlier replay, or discarded (--again sends them again)");
+        if counts.forgotten && *good > 0 {
             text.push_str("; not remembered, since there is no journal.directory: a second run sends them again");
         }
         if !self.options.send && !self.options.discard && *good > 0 {

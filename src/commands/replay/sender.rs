@@ -1,66 +1,46 @@
-//! Publishes letters, several at once, and keeps the order of each key.
+//! Publishes candidates, several at once, and keeps the order of each key.
 //!
-//! In: letters. Out: each of them again, with the bus' word. Hand-overs follow the order of the calls, and of one key at
-//! most one is in flight, as in the drain of the spool. What is refused for now is tried again for a while, one
-//! letter at a time: a bus may refuse many together of which it would take each.
+//! In: candidates. Out: each of them again, with the last result of the bus. What is refused for now is tried again for a
+//! while, with the window and the pauses of the spool's drain ([`crate::delivery::window`]).
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
-use tokio::{
-    sync,
-    task::{Id, JoinSet},
-    time::{Instant, sleep, timeout_at},
-};
+use tokio::time::Instant;
 
-use super::letter::Letter;
+use super::candidate::Candidate;
 use crate::{
     bus::{Ack, Bus, PublishError},
-    delivery::dead_letters::Reason,
-    envelope::Message,
+    delivery::{
+        Reason,
+        flights::{Backoff, Flights},
+        window::{Limits, Window},
+    },
 };
 
-/// Most letters in flight.
-const LETTERS: usize = 256;
-/// Most bytes of them; one always fits.
-const BYTES: usize = 16 << 20;
-/// How long letters are tried again while the bus takes none.
+/// Most candidates in memory, all of them in flight while all goes well.
+const WINDOW: Limits = Limits { records: 256, bytes: 16 << 20, flying: 256 };
+/// How long candidates are tried again while the bus takes none.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Longest pause before a try when the last one was refused; jitter takes off up to half of it.
-const PAUSE: Duration = Duration::from_millis(500);
+/// Longest pauses after the first refusal in a row and after many.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 
-/// What is in flight.
+/// What is not on the bus yet.
 pub(super) struct Sender {
     bus: Bus,
-    flying: JoinSet<Result<Ack, PublishError>>,
-    letters: HashMap<Id, Letter>,
-    keys: HashSet<u64>,
-    bytes: usize,
-    mood: Arc<Mood>,
-}
-
-/// How the bus takes letters, known to all that are in flight.
-#[derive(Debug)]
-struct Mood {
-    /// Held by the one letter that is tried again.
-    turn: sync::Mutex<()>,
-    last: Mutex<Last>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Last {
-    /// Its last word was that it takes none now.
-    refused: bool,
-    /// When it took one, or when the first was sent.
+    window: Window,
+    /// What the window holds, by the numbers of their calls.
+    candidates: HashMap<u64, Candidate>,
+    next: u64,
+    flights: Flights<Result<Ack, PublishError>>,
+    backoff: Backoff,
+    /// When the bus took one, or when the first one was sent after a rest.
     taken: Instant,
+    stopped: bool,
 }
 
-/// A letter and the bus' last word on it.
+/// A candidate and the last result of the bus.
 pub(super) struct Landed {
-    pub(super) letter: Letter,
+    pub(super) candidate: Candidate,
     pub(super) result: Result<Ack, PublishError>,
 }
 
@@ -68,143 +48,149 @@ impl Sender {
     pub(super) fn new(bus: Bus) -> Self {
         Sender {
             bus,
-            flying: JoinSet::new(),
-            letters: HashMap::new(),
-            keys: HashSet::new(),
-            bytes: 0,
-            mood: Arc::new(Mood::new()),
+            window: Window::new(WINDOW),
+            candidates: HashMap::new(),
+            next: 0,
+            flights: Flights::default(),
+            backoff: Backoff::new(PAUSES.0, PAUSES.1),
+            taken: Instant::now(),
+            stopped: false,
         }
     }
 
-    /// Whether this letter may fly now.
-    pub(super) fn has_room(&self, letter: &Letter) -> bool {
-        let fits = self.bytes == 0 || self.bytes + letter.message.body.len() <= BYTES;
-        let most = if self.mood.last().refused { 1 } else { LETTERS };
-        fits && self.flying.len() < most && !self.keys.contains(&letter.key())
+    /// Whether this candidate may be sent now. None overtakes one that waits for its key: while all goes well, what is sent
+    /// lies on the bus in the order of the calls.
+    pub(super) fn has_room(&self, candidate: &Candidate) -> bool {
+        self.window.has_room() && !self.window.holds_key(candidate.message.order())
     }
 
+    /// How many have no final result yet.
+    pub(super) fn waiting(&self) -> usize {
+        self.window.len()
+    }
+
+    /// Sends a candidate in its turn.
+    pub(super) fn send(&mut self, candidate: Candidate) {
+        if self.window.is_empty() {
+            self.taken = Instant::now();
+        }
+        self.next += 1;
+        self.window.push(self.next, candidate.message.order(), candidate.message.body.len(), false);
+        self.candidates.insert(self.next, candidate);
+        self.publish();
+    }
+
+    /// Publishes nothing any more.
+    pub(super) fn stop(&mut self) {
+        self.stopped = true;
+    }
+
+    /// How many were published and have no result.
     pub(super) fn in_flight(&self) -> usize {
-        self.flying.len()
+        self.flights.len()
     }
 
-    /// Hands a letter over.
-    pub(super) fn send(&mut self, letter: Letter) {
-        self.keys.insert(letter.key());
-        self.bytes += letter.message.body.len();
-        // Here and not in the task, so that the order is that of the calls.
-        let first = self.bus.publish(letter.message.clone());
-        let (bus, message, mood) = (self.bus.clone(), letter.message.clone(), Arc::clone(&self.mood));
-        if self.flying.is_empty() && !mood.last().refused {
-            // It may have been idle for long.
-            mood.note(&Ok(Ack::Stored));
-        }
-        let flight = self.flying.spawn(async move {
-            let first = first.await;
-            mood.note(&first);
-            if first.is_err_and(may_pass) { mood.try_again(first, &bus, &message).await } else { first }
-        });
-        self.letters.insert(flight.id(), letter);
-    }
-
-    /// The next letter that has its answer; `None` when none is in flight.
+    /// The next candidate that is on the bus or given up; `None` when there is none, after [`Sender::stop`] when none is in
+    /// flight.
     pub(super) async fn landed(&mut self) -> Option<Landed> {
-        let (id, result) = match self.flying.join_next_with_id().await? {
-            Ok(landed) => landed,
-            // It panicked: not known to be on the bus.
-            Err(error) => (error.id(), Err(PublishError::Error)),
-        };
-        let letter = self.letters.remove(&id)?;
-        self.keys.remove(&letter.key());
-        self.bytes -= letter.message.body.len();
-        Some(Landed { letter, result })
+        loop {
+            self.publish();
+            if self.flights.is_empty() {
+                if self.stopped || self.window.is_empty() {
+                    return None;
+                }
+                self.backoff.over().await;
+                continue;
+            }
+            tokio::select! {
+                biased;
+                Some((number, result)) = self.flights.landed() => {
+                    // It panicked: not known to be on the bus.
+                    let result = result.unwrap_or(Err(PublishError::Error));
+                    if let Some(landed) = self.take(number, result) {
+                        return Some(landed);
+                    }
+                }
+                () = self.backoff.over(), if self.backoff.is_pause() => {}
+            }
+        }
     }
-}
 
-impl Mood {
-    fn new() -> Self {
-        Mood { turn: sync::Mutex::new(()), last: Mutex::new(Last { refused: false, taken: Instant::now() }) }
+    fn publish(&mut self) {
+        while !self.stopped && !self.backoff.is_pause() {
+            let Some(number) = self.window.take_next() else { return };
+            let Some(candidate) = self.candidates.get(&number) else { return };
+            // Here and not in the task, so that the order is that of the calls.
+            self.flights.begin(number, self.bus.publish(candidate.message.clone()));
+        }
     }
 
-    fn last(&self) -> Last {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn note(&self, result: &Result<Ack, PublishError>) {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+    fn take(&mut self, number: u64, result: Result<Ack, PublishError>) -> Option<Landed> {
         match result {
-            Ok(_) => *last = Last { refused: false, taken: Instant::now() },
-            Err(error) if may_pass(*error) => last.refused = true,
-            // This letter's own matter.
+            Ok(_) => {
+                self.taken = Instant::now();
+                self.backoff.succeeded();
+            }
+            Err(error) if may_pass(error) => {
+                self.backoff.failed();
+                if !self.stopped && self.taken.elapsed() < PATIENCE {
+                    self.window.published(number, false);
+                    return None;
+                }
+            }
+            // This candidate's own matter.
             Err(_) => {}
         }
-    }
-
-    /// In turn with all others that were refused, until it is taken or patience ends.
-    async fn try_again(
-        &self,
-        mut result: Result<Ack, PublishError>,
-        bus: &Bus,
-        message: &Message,
-    ) -> Result<Ack, PublishError> {
-        let began = Instant::now();
-        let until = || self.last().taken.max(began) + PATIENCE;
-        while result.is_err_and(may_pass) {
-            let Ok(turn) = timeout_at(until(), self.turn.lock()).await else {
-                // Others were taken meanwhile: its turn comes.
-                if Instant::now() < until() { continue } else { break }
-            };
-            if self.last().refused {
-                let pause = PAUSE.mul_f64(0.5 + fastrand::f64() / 2.0);
-                if until() <= Instant::now() + pause {
-                    break;
-                }
-                sleep(pause).await;
-            }
-            result = bus.publish(message.clone()).await;
-            self.note(&result);
-            drop(turn);
-        }
-        result
+        self.window.published(number, true);
+        self.candidates.remove(&number).map(|candidate| Landed { candidate, result })
     }
 }
 
-/// Whether the same letter may be taken a moment later. A stream that is not there is made by an operator.
+/// Whether the same candidate may be taken a moment later. A stream that is not there is made by an operator.
 fn may_pass(error: PublishError) -> bool {
-    Reason::of(error).is_none() && error != PublishError::Unprovisioned
+    Reason::of(error).is_none()
+        && !matches!(error, PublishError::Unprovisioned | PublishError::Uncovered | PublishError::Unsafe)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
+    use std::{sync::Arc, time::SystemTime};
 
     use super::*;
     use crate::{
-        commands::replay::{What, origin::Found},
-        config::{BusKind, Config, Source},
-        delivery::scripted::{Mode, Scripted},
-        envelope::{Attributes, attributes::Attribute},
-        vendor::Vendor,
+        bus::{
+            Record,
+            fake::{Fake, Mode},
+        },
+        commands::replay::options::What,
+        config::{BusKind, Config, SourceConfig},
+        envelope::{Attributes, Message, attributes::Attribute},
+        vendors::Vendor,
     };
 
-    fn letter(number: u64) -> Letter {
+    fn candidate(number: u64) -> Candidate {
         let mut attributes = Attributes::default();
         attributes.push(Attribute::Id, &number);
         attributes.push(Attribute::PartitionKey, &number);
         let message = Message { attributes, body: "{}".into() };
-        let found =
-            Found { written: Some((number, SystemTime::now())), body: message.body.clone(), message: Some(message) };
-        let sources = vec![Source::defaults("payroll", Vendor::Audit1, "/a", Vec::new())];
-        Letter::new(found, What::Journal, &Config::defaults(BusKind::Nats, sources))
+        let found = Record {
+            written: Some((number, SystemTime::now())),
+            payload: message.body.clone(),
+            message: Some(message),
+            is_structured: false,
+        };
+        let sources = vec![SourceConfig::defaults("payroll", Vendor::Audit1, "/a", Vec::new())];
+        Candidate::new(found, What::Journal, &Config::defaults(BusKind::Nats, sources))
     }
 
-    async fn send_all(bus: &Arc<Scripted>, count: u64) -> Vec<Result<Ack, PublishError>> {
-        let mut sender = Sender::new(Bus::Scripted(Arc::clone(bus)));
+    async fn send_all(bus: &Arc<Fake>, count: u64) -> Vec<Result<Ack, PublishError>> {
+        let mut sender = Sender::new(Bus::Fake(Arc::clone(bus)));
         let mut results = Vec::new();
-        for letter in (0..count).map(letter) {
-            while !sender.has_room(&letter) {
+        for candidate in (0..count).map(candidate) {
+            while !sender.has_room(&candidate) {
                 results.push(sender.landed().await.unwrap().result);
             }
-            sender.send(letter);
+            sender.send(candidate);
         }
         while let Some(landed) = sender.landed().await {
             results.push(landed.result);
@@ -212,10 +198,10 @@ mod tests {
         results
     }
 
-    /// As a stream does that is short of memory: it refuses a batch of which it would take each letter.
+    /// As a stream does that is short of memory: it refuses a batch of which it would take each candidate.
     #[tokio::test(start_paused = true)]
     async fn what_is_refused_for_its_company_goes_alone() {
-        let bus = Scripted::new(Mode::Alone(Duration::from_millis(200)));
+        let bus = Fake::new(Mode::Alone(Duration::from_millis(200)));
         let results = send_all(&bus, 300).await;
         assert_eq!(results, vec![Ok(Ack::Stored); 300]);
         let mut stored = bus.stored();
@@ -226,7 +212,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_bus_that_takes_nothing_ends_it() {
-        let bus = Scripted::new(Mode::Refuse(PublishError::Refused));
+        let bus = Fake::new(Mode::Refuse(PublishError::Refused));
         let began = Instant::now();
         let results = send_all(&bus, 3).await;
         assert_eq!(results, vec![Err(PublishError::Refused); 3]);

@@ -1,0 +1,73 @@
+//! Instructions in user space: the release binary with one worker, run by valgrind, which counts each of them.
+//!
+//! A machine that is busy changes nothing in them, so they compare from day to day; two runs differ by how many events a
+//! group happens to have.
+
+use std::{fs, path::Path, process::Command};
+
+/// What one process did between two looks.
+#[derive(Debug, Clone, Copy)]
+pub struct Work {
+    pub instructions: f64,
+    /// Calls of the C library's allocator, those of C code included.
+    pub allocations: f64,
+}
+
+const ALLOCATORS: [&str; 5] = ["malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc"];
+/// The dumps' name; valgrind puts the process id and the dump's number behind it.
+const DUMP: &str = "callgrind.out";
+
+/// The command line that runs another one with one worker, under valgrind.
+pub fn words(words: &[&str]) -> Vec<String> {
+    // valgrind runs one thread at a time; in turns, as cores would.
+    let valgrind =
+        ["valgrind", "--tool=callgrind", "--quiet", "--callgrind-out-file=callgrind.out.%p", "--fair-sched=yes"];
+    let all = ["env", "HOOKBUS__LISTENER__WORKERS=1"].iter().chain(&valgrind).chain(words);
+    all.map(|word| (*word).to_owned()).collect()
+}
+
+/// Counts what the process does from here to [`taken`].
+pub fn begin(pid: u32) {
+    control(pid, "--zero");
+}
+
+/// What it did since. `folder`: where the process runs.
+pub fn taken(pid: u32, folder: &Path) -> Work {
+    control(pid, "--dump");
+    let dumps = fs::read_dir(folder).expect("a folder").filter_map(|entry| Some(entry.ok()?.path()));
+    let is_dump = |path: &std::path::PathBuf| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&format!("{DUMP}.{pid}.")))
+    };
+    let path = dumps.filter(is_dump).max().expect("a dump");
+    let text = fs::read_to_string(&path).expect("a dump");
+    fs::remove_file(path).expect("a dump");
+    read(&text)
+}
+
+fn control(pid: u32, order: &str) {
+    let output = Command::new("callgrind_control").args([order, &pid.to_string()]).output();
+    let output = output.expect("valgrind is installed");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A dump names each function once, `fn=(12) name`, and by its number from then on; `calls=` follows `cfn=`.
+fn read(text: &str) -> Work {
+    let mut work = Work { instructions: 0.0, allocations: 0.0 };
+    let (mut numbers, mut is_allocator) = (Vec::new(), false);
+    for line in text.lines() {
+        if let Some(total) = line.strip_prefix("totals: ") {
+            work.instructions = total.parse().expect("a number");
+        } else if let Some(calls) = line.strip_prefix("calls=").filter(|_| is_allocator) {
+            work.allocations += calls.split(' ').next().and_then(|calls| calls.parse::<f64>().ok()).expect("a number");
+        } else if let Some((key @ ("fn" | "cfn"), function)) = line.split_once('=') {
+            let (number, name) = function.split_once(' ').unwrap_or((function, ""));
+            if ALLOCATORS.contains(&name) {
+                numbers.push(number.to_owned());
+            }
+            if key == "cfn" {
+                is_allocator = numbers.iter().any(|known| known == number);
+            }
+        }
+    }
+    work
+}

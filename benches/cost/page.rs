@@ -1,0 +1,120 @@
+//! The counts as a page.
+
+use std::fmt::{self, Write as _};
+
+use crate::{
+    brokers::{KafkaBroker, NatsServer},
+    callgrind::Work,
+    kernel::{Seen, Wire},
+    subject::Bus,
+    window::Light,
+};
+
+/// What an event costs on one bus.
+pub struct Cost {
+    pub bus: Bus,
+    pub rows: Vec<Row>,
+    /// Round by round.
+    pub work: Vec<Work>,
+}
+
+/// The same at one number of connections.
+pub struct Row {
+    pub parallel: usize,
+    /// Round by round.
+    pub light: Vec<Light>,
+    pub seen: Seen,
+    pub wire: Wire,
+}
+
+/// Calls rarer than this are in none of the tables, per event.
+const RARE: f64 = 0.005;
+
+/// The whole page. `events`: in a window.
+pub fn page(costs: &[Cost], events: usize) -> String {
+    let mut page = format!(
+        "# What an event costs\n\n\
+         Made by `make cost` on {date}: hookbus {version} ({revision}), rustc {rustc}, {nats}, {kafka}. Counts, not times: a busy \
+         machine changes them little. Signed bodies of 714 bytes, each with an id of its own; hookbus with its defaults on two \
+         workers, its request log read through a pipe, real brokers; {events} events in a window, after as many that do not \
+         count. All counts are per event. Several: median (least-most) of the windows.\n\n\
+         CI holds the allocations at 64 connections to `benches/cost/budgets.toml`.\n",
+        date = jiff::Timestamp::now().strftime("%Y-%m-%d"),
+        version = env!("CARGO_PKG_VERSION"),
+        revision = env!("HOOKBUS_REVISION"),
+        rustc = env!("HOOKBUS_RUSTC"),
+        nats = NatsServer::version(),
+        kafka = KafkaBroker::version(),
+    );
+    // Writing to a String cannot fail.
+    let _infallible = whole(costs, &mut page);
+    let _infallible = instructions(costs, &mut page);
+    let _infallible = calls(costs, &mut page);
+    page
+}
+
+fn whole(costs: &[Cost], page: &mut String) -> fmt::Result {
+    writeln!(
+        page,
+        "\n## Memory, threads, network\n\nAllocations and their bytes are Rust's, of all threads; an allocation that grows \
+         counts again, its bytes by what it grew. Bytes on the wire are those of TCP, both ways.\n"
+    )?;
+    writeln!(
+        page,
+        "| bus | connections | allocations | bytes allocated | context switches | wake-ups of a thread by another | system calls | bytes with the sender | bytes with the broker |"
+    )?;
+    writeln!(page, "|---|---|---|---|---|---|---|---|---|")?;
+    for Cost { bus, rows, .. } in costs {
+        for Row { parallel, light, seen, wire } in rows {
+            let of = |value: fn(&Light) -> f64| light.iter().map(value).collect::<Vec<_>>();
+            writeln!(
+                page,
+                "| {} | {parallel} | **{}** | {} | {} | {:.2} | {:.2} | {:.0} | {:.0} |",
+                bus.name(),
+                spread(of(|light| light.allocations), 2),
+                spread(of(|light| light.bytes), 0),
+                spread(of(|light| light.switches), 2),
+                seen.wakes,
+                seen.all_calls,
+                wire.front,
+                wire.back,
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn instructions(costs: &[Cost], page: &mut String) -> fmt::Result {
+    writeln!(
+        page,
+        "\n## Instructions\n\nIn user space, all threads, counted by valgrind with one worker and 64 connections. Calls of \
+         the C library's allocator are counted by the way: on Kafka they are librdkafka's, too.\n"
+    )?;
+    writeln!(page, "| bus | instructions | allocator calls |\n|---|---|---|")?;
+    for Cost { bus, work, .. } in costs {
+        let instructions = spread(work.iter().map(|work| work.instructions).collect(), 0);
+        let allocations = spread(work.iter().map(|work| work.allocations).collect(), 2);
+        writeln!(page, "| {} | **{instructions}** | {allocations} |", bus.name())?;
+    }
+    Ok(())
+}
+
+fn calls(costs: &[Cost], page: &mut String) -> fmt::Result {
+    writeln!(page, "\n## System calls\n\nSeen by perf, which slows the gateway down by little.\n")?;
+    writeln!(page, "| bus | connections | calls |\n|---|---|---|")?;
+    for Cost { bus, rows, .. } in costs {
+        for Row { parallel, seen, .. } in rows {
+            let often = seen.calls.iter().filter(|(_, count)| *count >= RARE);
+            let calls: Vec<_> = often.map(|(name, count)| format!("{name} {count:.2}")).collect();
+            writeln!(page, "| {} | {parallel} | {} |", bus.name(), calls.join(", "))?;
+        }
+    }
+    Ok(())
+}
+
+/// Median (least-most).
+fn spread(mut values: Vec<f64>, digits: usize) -> String {
+    values.sort_by(f64::total_cmp);
+    let (least, median, most) = (values[0], values[values.len() / 2], values[values.len() - 1]);
+    format!("{median:.digits$} ({least:.digits$}-{most:.digits$})")
+}

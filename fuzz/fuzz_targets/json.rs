@@ -1,0 +1,5 @@
+//! libFuzzer calls the target.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| hookbus_fuzz::json::run(input));

@@ -1,0 +1,50 @@
+{{/* What the Jobs of provision and of drain share. */}}
+
+{{/* A Job's spec. A wrong configuration (64) is not tried again: no other attempt ends better. In: root, component, account, args,
+attempts (after the first), deadline (seconds; 0 for none), annotations (of the pod), mounts (see hookbus.volumeMounts),
+volumes (as text). */}}
+{{- define "hookbus.job" -}}
+backoffLimit: {{ .attempts }}
+{{- with .deadline }}
+activeDeadlineSeconds: {{ . }}
+{{- end }}
+podFailurePolicy:
+  rules:
+    - action: FailJob
+      onExitCodes: {containerName: {{ .component }}, operator: In, values: [64]}
+template:
+  metadata:
+    labels:
+      {{- include "hookbus.podLabels" (dict "root" .root "component" .component) | nindent 6 }}
+    {{- with mergeOverwrite dict .root.Values.podAnnotations .annotations }}
+    annotations:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+  spec:
+    serviceAccountName: {{ .account | quote }}
+    {{- include "hookbus.podSettings" .root | nindent 4 }}
+    restartPolicy: Never
+    containers:
+      - name: {{ .component }}
+        {{- include "hookbus.containerSettings" (dict "root" .root "resources" .root.Values.jobs.resources) | nindent 8 }}
+        args: {{ toJson .args }}
+        env:
+          {{- include "hookbus.env" .mounts | nindent 10 }}
+        volumeMounts:
+          {{- include "hookbus.volumeMounts" .mounts | nindent 10 }}
+    volumes:
+      {{- .volumes | nindent 6 }}
+{{- end -}}
+
+{{/* The spec of a Job that provisions. Its configuration lies in its own pod, so that nothing that comes or goes with a hook can
+leave it without one. In: root, args, attempts, deadline. */}}
+{{- define "hookbus.provision" -}}
+{{- $values := .root.Values -}}
+{{- $broker := $values.provision.existingSecret | default $values.broker.existingSecret -}}
+{{- $tls := $values.provision.tlsSecret | default $values.broker.tlsSecret -}}
+{{- $mounts := dict "root" .root "broker" $broker "brokerTls" $tls "spool" false -}}
+{{- include "hookbus.job" (dict "root" .root "component" "provision" "args" .args "attempts" .attempts "deadline" .deadline
+  "annotations" (dict "hookbus.toml" ($values.provision.config | default $values.config)) "mounts" $mounts
+  "volumes" (include "hookbus.volumes" (dict "root" .root "broker" $broker "brokerTls" $tls))
+  "account" "default") -}}
+{{- end -}}

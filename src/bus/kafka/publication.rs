@@ -1,0 +1,169 @@
+//! One publication: the topic that it takes, and what its delivery report means.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use rdkafka::{
+    Message as _,
+    error::{KafkaError, RDKafkaErrorCode},
+    message::{Header, Headers as _, OwnedHeaders, OwnedMessage},
+    producer::{
+        DeliveryFuture, FutureRecord,
+        future_producer::{Delivery, OwnedDeliveryResult},
+    },
+};
+
+use super::{ends::Partitions, shared::Shared};
+use crate::{
+    bus::publication::{Ack, PublishError},
+    config::Encoding,
+    envelope::{Message, attributes::Attribute, message::Binding, route},
+    wake,
+};
+
+/// A message in the producer's queue.
+pub(super) struct UnderWay {
+    delivery: DeliveryFuture,
+    catch_all: String,
+    /// Where its topic ended when it was handed over.
+    ends: Option<Arc<Partitions>>,
+}
+
+impl Shared {
+    /// Puts a message into the producer's queue.
+    pub(super) fn hand_over(&self, message: &Message) -> Result<UnderWay, PublishError> {
+        let known = self.topics.load();
+        let known = known.as_ref().ok_or(PublishError::Refused)?;
+        let catch_all = route::catch_all(message.get(Attribute::Vendor));
+        let topic = known.choose(message.route(), &catch_all);
+        if topic != Some(message.route()) {
+            // A topic that was made a moment ago is found by looking again.
+            self.signal.look_again();
+        }
+        let topic = topic.ok_or(PublishError::Unroutable)?;
+        if self.refused.load().contains(topic) {
+            return Err(PublishError::Unsafe);
+        }
+        let headers = headers(message, self.encoding);
+        let payload = message.payload(self.encoding);
+        let key = message.get(Attribute::PartitionKey);
+        let record = FutureRecord::to(topic).key(key).payload(&payload[..]).headers(headers);
+        let ends = self.ends.of(topic);
+        let delivery = self.send(record)?;
+        Ok(UnderWay { delivery, catch_all, ends })
+    }
+
+    fn send(&self, record: FutureRecord<'_, str, [u8]>) -> Result<DeliveryFuture, PublishError> {
+        self.producer.load().send_result(record).map_err(|(error, _record)| self.failed(&error))
+    }
+
+    /// Whether a topic takes a message by itself, whatever it is sent with. Yes while no limit has been read, which is
+    /// soon; not when the brokers do not let us read this topic's.
+    fn fits(&self, message: &OwnedMessage) -> bool {
+        let limits = self.limits.load();
+        let Some(limits) = limits.as_ref() else { return true };
+        limits.get(message.topic()).is_some_and(|limit| size_of_batch(message) <= *limit)
+    }
+
+    /// What a failed delivery means.
+    fn refusal(&self, code: Option<RDKafkaErrorCode>, message: Option<&OwnedMessage>) -> PublishError {
+        match meaning(code) {
+            // A broker takes or refuses a batch as a whole; sent alone, this one fits.
+            PublishError::TooLarge if message.is_some_and(|message| self.fits(message)) => PublishError::Refused,
+            other => other,
+        }
+    }
+
+    fn failed(&self, error: &KafkaError) -> PublishError {
+        let code = error.rdkafka_error_code();
+        if code == Some(RDKafkaErrorCode::Fatal) {
+            // Nothing was handed over, and the watcher makes another producer.
+            self.signal.look_again();
+            return PublishError::Refused;
+        }
+        meaning(code)
+    }
+}
+
+impl UnderWay {
+    /// Waits for the delivery report.
+    pub(super) async fn resolve(self, shared: Arc<Shared>) -> Result<Ack, PublishError> {
+        let UnderWay { delivery, catch_all, ends } = self;
+        let message = match flat(wake::gather(delivery).await) {
+            Ok(Delivery { partition, offset, .. }) => {
+                shared.acknowledged.store(true, Ordering::Relaxed);
+                if ends.is_some_and(|ends| shared.ends.stored(&ends, partition, offset)) {
+                    shared.signal.look_again();
+                }
+                return Ok(Ack::Stored);
+            }
+            // The topic was deleted after it was chosen: certainly not stored, so it may go elsewhere.
+            Err((code, Some(message))) if is_unknown_topic(code) => message,
+            Err((code, message)) => return Err(shared.refusal(code, message.as_ref())),
+        };
+        if message.topic() == catch_all {
+            return Err(PublishError::Unroutable);
+        }
+        shared.signal.look_again();
+        let (key, payload) = (message.key().unwrap_or_default(), message.payload().unwrap_or_default());
+        let mut record = FutureRecord::to(&catch_all).key(key).payload(payload);
+        record.headers = message.headers().cloned();
+        let sent = shared.producer.load().send_result(record).map_err(|(error, _record)| shared.failed(&error));
+        match flat(wake::gather(sent?).await) {
+            Ok(_) => Ok(Ack::Stored),
+            Err((code, _)) if is_unknown_topic(code) => Err(PublishError::Unroutable),
+            Err((code, message)) => Err(shared.refusal(code, message.as_ref())),
+        }
+    }
+}
+
+type Failed = (Option<RDKafkaErrorCode>, Option<OwnedMessage>);
+
+/// A delivery report; without one the producer was dropped first.
+fn flat<C>(report: Result<OwnedDeliveryResult, C>) -> Result<Delivery, Failed> {
+    match report {
+        Ok(Ok(delivery)) => Ok(delivery),
+        Ok(Err((error, message))) => Err((error.rdkafka_error_code(), Some(message))),
+        Err(_) => Err((None, None)),
+    }
+}
+
+/// An upper bound of the bytes of a batch of this message only, without compression.
+fn size_of_batch(message: &OwnedMessage) -> usize {
+    /// The batch's own head, and the lengths in a record and before a header, at their longest.
+    const HEADS: (usize, usize, usize) = (61, 32, 10);
+    let header = |header: Header<'_, &[u8]>| HEADS.2 + header.key.len() + header.value.map_or(0, <[u8]>::len);
+    let headers: usize = message.headers().map_or(0, |headers| headers.iter().map(header).sum());
+    let [key, payload] = [message.key(), message.payload()].map(|part| part.map_or(0, <[u8]>::len));
+    HEADS.0 + HEADS.1 + key + payload + headers
+}
+
+fn is_unknown_topic(code: Option<RDKafkaErrorCode>) -> bool {
+    matches!(code, Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic))
+}
+
+/// What an error of the client or of a broker means to the caller.
+pub(super) fn meaning(code: Option<RDKafkaErrorCode>) -> PublishError {
+    use RDKafkaErrorCode as Code;
+    match code {
+        // The cluster answers this to every message.
+        Some(Code::QueueFull | Code::ClusterAuthorizationFailed) => PublishError::Refused,
+        Some(Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::MessageBatchTooLarge) => {
+            PublishError::TooLarge
+        }
+        Some(Code::TopicAuthorizationFailed) => PublishError::Unauthorized,
+        Some(Code::MessageTimedOut | Code::RequestTimedOut) => PublishError::Timeout,
+        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => PublishError::Unroutable,
+        Some(Code::InvalidTopic) => PublishError::Uncovered,
+        Some(Code::InvalidRecord | Code::InvalidTimestamp | Code::PolicyViolation) => PublishError::Rejected,
+        _ => PublishError::Error,
+    }
+}
+
+/// What [`Message::headers`] lists: nothing that came with the HTTP request.
+fn headers(message: &Message, encoding: Encoding) -> OwnedHeaders {
+    let mut headers = OwnedHeaders::new_with_capacity(20);
+    for (name, value) in message.headers(Binding::Kafka, encoding) {
+        headers = headers.insert(Header { key: name, value: Some(value.as_ref()) });
+    }
+    headers
+}

@@ -1,0 +1,61 @@
+//! What is counted of connections and requests that is not one source's.
+
+use prometheus::IntGauge;
+
+use crate::{
+    event::Quarantine,
+    metrics::{Counted, Label, metrics},
+};
+
+metrics! {
+    /// Of the webhook listener.
+    pub struct GatewayMetrics {
+        /// Open connections.
+        pub connections: IntGauge = "http_connections";
+        /// Connections that hookbus closed, by reason; a client's own close is not counted.
+        pub closed: Counted<Closed> = "http_connections_closed_total" ["reason"];
+        /// Requests between head and answer.
+        pub inflight_requests: IntGauge = "http_inflight_requests";
+        /// Events that came and cannot be routed by their type, repeats too, by reason.
+        pub quarantined: Counted<Quarantine> = "quarantined_events_total" ["reason"];
+    }
+}
+
+/// Why hookbus closed a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closed {
+    /// More than `max_connections`.
+    Limit,
+    /// A head, or a connection's first byte, that took longer than `head_timeout`.
+    HeadTimeout,
+    /// A body that stalled longer than `body_timeout`.
+    BodyTimeout,
+    /// A request not complete within `request_timeout`.
+    RequestTimeout,
+    /// No request for `idle_timeout`.
+    Idle,
+    /// Not HTTP.
+    Malformed,
+    /// Still busy at the drain deadline.
+    Drain,
+}
+
+impl Label for Quarantine {
+    fn all() -> impl IntoIterator<Item = (Self, &'static str)> {
+        Quarantine::ALL.map(|reason| (reason, reason.as_str()))
+    }
+}
+
+impl Label for Closed {
+    fn all() -> impl IntoIterator<Item = (Self, &'static str)> {
+        [
+            (Closed::Limit, "limit"),
+            (Closed::HeadTimeout, "head_timeout"),
+            (Closed::BodyTimeout, "body_timeout"),
+            (Closed::RequestTimeout, "request_timeout"),
+            (Closed::Idle, "idle"),
+            (Closed::Malformed, "malformed"),
+            (Closed::Drain, "drain"),
+        ]
+    }
+}
