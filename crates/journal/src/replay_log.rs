@@ -168,6 +168,13 @@ pub struct Writer {
     torn: bool,
 }
 
+impl Drop for Writer {
+    /// See the lock of a journal's directory: a starting child may hold a copy of the file.
+    fn drop(&mut self) {
+        let _unlocked = self.file.unlock();
+    }
+}
+
 impl Writer {
     /// Takes the file of a directory for this process; makes it when it is missing.
     ///

@@ -73,6 +73,14 @@ pub(super) struct Directory {
     pub(super) watchdog: Arc<DiskWatchdog>,
 }
 
+impl Drop for Directory {
+    /// Closing the file is not enough: a child that another thread starts now holds a copy of it until it runs its own program.
+    fn drop(&mut self) {
+        // What cannot be unlocked is unlocked with the last copy.
+        let _unlocked = self.lock.unlock();
+    }
+}
+
 impl Directory {
     /// Takes the directory for this process, and makes it first (mode 0700, with its parents) where it is missing.
     ///
@@ -362,5 +370,17 @@ mod tests {
         Directory::open(outer.path()).unwrap().sweep().unwrap();
         let left: Vec<_> = fs::read_dir(outer.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, [LOCK]);
+    }
+
+    #[cfg(not(feature = "simulation"))]
+    #[test]
+    fn a_closed_directory_is_free_though_a_starting_child_has_a_copy_of_its_lock() {
+        let outer = tempfile::tempdir().unwrap();
+        let directory = Directory::open(outer.path()).unwrap();
+        let copy = directory.lock.try_clone().unwrap();
+        assert!(matches!(Directory::open(outer.path()), Err(OpenError::Locked { .. })));
+        drop(directory);
+        Directory::open(outer.path()).unwrap();
+        drop(copy);
     }
 }

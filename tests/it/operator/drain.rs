@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
+    io::{self, BufRead as _, BufReader},
     process::{Command, Stdio},
 };
 
@@ -23,6 +23,17 @@ fn begin(setup: &Setup) -> Process {
     Process::start(command.arg("drain").current_dir(setup.path()).stdout(Stdio::piped()).stderr(Stdio::piped()))
 }
 
+fn wait_for(log: &mut impl Iterator<Item = io::Result<String>>, text: &str) {
+    let mut said = Vec::new();
+    for line in log {
+        said.push(line.unwrap());
+        if said.last().is_some_and(|line| line.contains(text)) {
+            return;
+        }
+    }
+    panic!("it ended without \"{text}\": {said:#?}");
+}
+
 /// It waits for a bus that is away, also where the configuration has no spool any more, and says what it has sent.
 #[test]
 fn a_spool_is_drained_to_its_end_without_a_gateway() {
@@ -34,10 +45,10 @@ fn a_spool_is_drained_to_its_end_without_a_gateway() {
     // Stopped before it could send anything: the next one goes on.
     let mut stopped = begin(&setup);
     let mut log = BufReader::new(stopped.stderr()).lines();
-    assert!(log.any(|line| line.unwrap().contains("journal open")));
+    wait_for(&mut log, "journal open");
     stopped.signal("-TERM");
     assert_eq!(stopped.wait().code(), Some(1));
-    assert!(log.any(|line| line.unwrap().contains("3000 event(s) are left; the same call goes on from here")));
+    wait_for(&mut log, "3000 event(s) are left; the same call goes on from here");
 
     let waiting = begin(&setup);
     server.run();

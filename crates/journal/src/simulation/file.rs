@@ -190,6 +190,14 @@ impl File {
             }
         }
     }
+
+    // The simulated machine unlocks what its process held when that ends.
+    pub fn unlock(&self) -> io::Result<()> {
+        match &self.0 {
+            Kind::System(file) => file.unlock(),
+            Kind::Simulated(_) => Ok(()),
+        }
+    }
 }
 
 impl FileExt for File {
