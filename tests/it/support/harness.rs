@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader},
-    net::{SocketAddr, TcpListener, UdpSocket},
+    net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Output, Stdio},
     sync::{Mutex, mpsc},
@@ -263,19 +263,23 @@ fn memory(pid: u32, name: &str) -> u64 {
 
 /// Ports for a broker, which must find them free again after it was killed: below the range of which the system gives to
 /// connections, and no two alike on this machine, whatever runs these tests beside us: a port is taken for as long as its
-/// number is bound for UDP, which this process keeps to its end.
+/// number is bound for UDP, which this process keeps to its end. Nothing listens here to find out: a child that another thread
+/// starts at that moment would keep the port for a while.
 pub fn free_ports<const N: usize>() -> [u16; N] {
+    [(); N].map(|()| free_port(Ipv4Addr::LOCALHOST))
+}
+
+/// One such port of another address of this machine.
+pub fn free_port(ip: Ipv4Addr) -> u16 {
     static TAKEN: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
-    [(); N].map(|()| {
-        std::iter::repeat_with(|| fastrand::u16(12_000..32_000))
-            .find(|&port| {
-                let taken = UdpSocket::bind(("127.0.0.1", port));
-                let free = taken.is_ok() && TcpListener::bind(("127.0.0.1", port)).is_ok();
-                TAKEN.lock().unwrap().extend(taken.ok().filter(|_| free));
-                free
-            })
-            .unwrap()
-    })
+    std::iter::repeat_with(|| fastrand::u16(12_000..32_000))
+        .find(|&port| {
+            let taken = UdpSocket::bind((ip, port));
+            let free = taken.is_ok() && TcpStream::connect((ip, port)).is_err();
+            TAKEN.lock().unwrap().extend(taken.ok().filter(|_| free));
+            free
+        })
+        .unwrap()
 }
 
 /// A sample of `src/vendors/<vendor>/samples`.

@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::atomic::{AtomicU8, Ordering},
@@ -11,6 +11,7 @@ use std::{
 
 use crate::support::{
     client::Connection,
+    harness::free_port,
     process::{Process, log_file},
     wait::wait_until,
 };
@@ -61,7 +62,7 @@ impl Network {
     pub fn address(self, host: usize) -> SocketAddr {
         let [high, low] = self.0;
         let ip = Ipv4Addr::new(127, high, low, u8::try_from(host).unwrap() + 1);
-        TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap()
+        (ip, free_port(ip)).into()
     }
 }
 
