@@ -4,25 +4,33 @@
 //! - `GET /livez`: 200 while the event loops, the drain and the journal's thread beat
 //! - `GET /readyz`: 200 while an event could be taken, 503 while starting, draining or without durability
 //! - `GET /console` and below: for people ([`console`])
+//!
+//! [`port`] has the connections, each has its limits in `connection`, and large answers have `places`.
 
+mod connection;
 pub mod console;
+mod places;
+pub mod port;
 
 use std::{
-    convert::Infallible,
     io,
-    net::SocketAddr,
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
-use http::{Method, Request};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
 use journal::{Journal, Stats};
 use prometheus::{IntCounter, IntGauge};
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::net::TcpListener;
 
-use self::console::Console;
+use self::{
+    console::Console,
+    places::{Large, Places},
+    port::Port,
+};
 use crate::{
     bus::journal_metrics::JournalMetrics,
     delivery::Delivery,
@@ -32,13 +40,6 @@ use crate::{
     reply::AdminReply,
     request::Budget,
 };
-
-/// A scraper that sends nothing for this long is cut.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(90);
-/// Pause after an accept that failed, so that a process out of file descriptors does not spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Connections at once; a scraper, two probes and a person with curl need four.
-const MAX_CONNECTIONS: usize = 32;
 
 metrics! {
     /// What a scrape reads off its owners.
@@ -73,6 +74,7 @@ pub struct Admin {
     lines: Lines,
     /// Absent when it is switched off.
     console: Option<Console>,
+    places: Places,
     /// Absent while the journal is being recovered.
     opened: OnceLock<Opened>,
 }
@@ -84,38 +86,14 @@ struct Opened {
     delivery: Arc<Delivery>,
 }
 
-/// Serves until the runtime ends, and counts for the console. Gives the address.
+/// Serves until the port is closed, and counts for the console.
 ///
 /// # Errors
-/// The system does not say it.
-pub fn start(listener: TcpListener, admin: &Arc<Admin>) -> io::Result<SocketAddr> {
-    let (address, counting) = (listener.local_addr()?, Arc::clone(admin));
+/// The system does not say the port's address.
+pub fn start(listener: TcpListener, admin: &Arc<Admin>) -> io::Result<Port> {
+    let (counting, answering) = (Arc::clone(admin), Arc::clone(admin));
     tokio::spawn(async move { counting.run().await });
-    tokio::spawn(serve(listener, Arc::clone(admin)));
-    Ok(address)
-}
-
-async fn serve(listener: TcpListener, admin: Arc<Admin>) {
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    loop {
-        // Closed only by the runtime's end.
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
-        let Ok((stream, _)) = listener.accept().await else {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            continue;
-        };
-        let admin = Arc::clone(&admin);
-        tokio::spawn(async move {
-            let _slot = slot;
-            let answer = |request| std::future::ready(Ok::<_, Infallible>(admin.answer(&request).response()));
-            // A scraper may go away.
-            let _gone = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_TIMEOUT)
-                .serve_connection(TokioIo::new(stream), service_fn(answer))
-                .await;
-        });
-    }
+    Port::open(listener, move |request| answering.respond(&request))
 }
 
 impl Admin {
@@ -127,7 +105,17 @@ impl Admin {
         lines: Lines,
         console: Option<Console>,
     ) -> Self {
-        Admin { families, metrics, journal_metrics, health, budget, lines, console, opened: OnceLock::new() }
+        Admin {
+            families,
+            metrics,
+            journal_metrics,
+            health,
+            budget,
+            lines,
+            console,
+            places: Places::new(),
+            opened: OnceLock::new(),
+        }
     }
 
     async fn run(&self) {
@@ -150,6 +138,19 @@ impl Admin {
     fn beats(&self) -> impl Iterator<Item = Duration> + use<> {
         let journal = self.journal().map(|stats| stats.beat.elapsed());
         journal.into_iter().chain(self.opened.get().and_then(|opened| opened.delivery.drain_beat()))
+    }
+
+    /// The response to a request; a large one only while it has a place.
+    fn respond(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let large = match request.uri().path() {
+            path if Console::has(path) => Large::Console,
+            "/metrics" => Large::Metrics,
+            _ => return self.answer(request).response().map(Full::new),
+        };
+        match self.places.take(large) {
+            Some(place) => self.answer(request).response().map(|bytes| Full::new(place.hold(bytes))),
+            None => AdminReply::Busy.response().map(Full::new),
+        }
     }
 
     fn answer(&self, request: &Request<Incoming>) -> AdminReply {

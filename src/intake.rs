@@ -6,7 +6,7 @@ mod gateway;
 mod head;
 pub mod metrics;
 
-use std::{borrow::Cow, mem, net::IpAddr, sync::Arc};
+use std::{borrow::Cow, mem, sync::Arc};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, request::Parts};
@@ -23,6 +23,7 @@ use crate::{
     recent::Seen,
     reply::Reply,
     request::{self, BodyError, BodyLimits, Received},
+    sender::Peer,
     verify::Refusal,
 };
 
@@ -71,8 +72,8 @@ impl From<NotAccepted> for Reply {
     }
 }
 
-/// Answers one request, counts it and logs it. `peer`: the address of its connection.
-pub async fn answer(gateway: Arc<Gateway>, peer: IpAddr, request: Request<Incoming>) -> Response<Full<Bytes>> {
+/// Answers one request, counts it and logs it. `peer`: the other end of its connection.
+pub async fn answer(gateway: Arc<Gateway>, peer: Peer, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let (mut head, mut incoming) = request.into_parts();
     let mut log = AccessLog::begin(&gateway, peer, &head.headers);
     let result = handle(&gateway, &mut head, &mut incoming, &mut log).await;

@@ -41,7 +41,7 @@
 //! | 4 | event | what a vendor's body says |
 //! | 3 | verify | signatures |
 //! | 2 | source request health apis | who sends; what was received; alive and ready; the vendors' own APIs |
-//! | 1 | vendors secrets sender subject json reply recent metrics units wake text | the ground: what each vendor documents, and tools |
+//! | 1 | vendors secrets sender subject json reply recent metrics units wake text clock | the ground: what each vendor documents, and tools |
 //!
 //! Below the house, in `crates/`, stands what knows nothing of webhooks: [`journal`], the durable log on disk, and
 //! [`log_once`]. A vendor is one folder in `src/vendors/` and two lines in [`vendors`].
@@ -81,6 +81,7 @@ pub mod admin;
 pub mod apis;
 pub mod bus;
 pub mod cli;
+pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod delivery;

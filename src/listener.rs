@@ -4,10 +4,10 @@
 //! One listening socket, cloned to every worker: the worker that is awake first takes the connection, a second process cannot
 //! share the port unnoticed, and closing it at the drain leaves no connection behind in a queue of its own.
 
-mod clock;
 mod connection;
 mod discard;
 mod opened;
+mod phase;
 mod slots;
 
 use std::{
@@ -24,11 +24,11 @@ use tokio::{
     sync::watch,
 };
 
+use self::{discard::discard, opened::Opened};
 pub use self::{
-    connection::Phase,
+    phase::Phase,
     slots::{Limits, Slots},
 };
-use self::{discard::discard, opened::Opened};
 use crate::{
     intake::{Gateway, metrics::Closed},
     reply::Reply,

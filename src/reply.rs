@@ -91,7 +91,7 @@ impl Reply {
     /// The response. `close`: the connection ends with it.
     pub fn response(self, close: bool) -> Response<Full<Bytes>> {
         let &(status, body) = self.row();
-        let mut response = response(status, body.into(), "application/json");
+        let mut response = response(status, body.into(), "application/json").map(Full::new);
         let mut insert = |name: HeaderName, value| response.headers_mut().insert(name, HeaderValue::from_static(value));
         match self {
             Reply::MethodNotAllowed => insert(header::ALLOW, "POST, GET, HEAD"),
@@ -136,6 +136,8 @@ pub enum AdminReply {
     StrangeHost,
     /// A query that the console does not understand; why.
     BadQuery(String),
+    /// As many large answers of this kind are being written as there may be at once.
+    Busy,
 }
 
 /// What the console serves.
@@ -169,7 +171,7 @@ const CONSOLE_HEADERS: [(HeaderName, &str); 8] = [
 
 impl AdminReply {
     /// The response.
-    pub fn response(self) -> Response<Full<Bytes>> {
+    pub fn response(self) -> Response<Bytes> {
         let plain = |status, text: &'static str| response(status, text.into(), "text/plain; charset=utf-8");
         match self {
             AdminReply::Metrics(text) => response(StatusCode::OK, text.into(), EXPOSITION),
@@ -194,12 +196,20 @@ impl AdminReply {
             AdminReply::BadQuery(why) => {
                 of_console(response(StatusCode::BAD_REQUEST, format!("{why}\n").into(), "text/plain; charset=utf-8"))
             }
+            AdminReply::Busy => {
+                let text = "busy: others have not read such an answer to its end, ask again in a second\n";
+                let mut response = of_console(plain(StatusCode::SERVICE_UNAVAILABLE, text));
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+                // What this client has asked behind it, it would read as little.
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                response
+            }
         }
     }
 }
 
 impl Content {
-    fn response(self) -> Response<Full<Bytes>> {
+    fn response(self) -> Response<Bytes> {
         let (bytes, content_type) = match self {
             Content::Page(text) => (text.into(), "text/html; charset=utf-8"),
             Content::Json(text) => (text.into(), "application/json"),
@@ -210,15 +220,15 @@ impl Content {
     }
 }
 
-fn of_console(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+fn of_console(mut response: Response<Bytes>) -> Response<Bytes> {
     for (name, value) in CONSOLE_HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response
 }
 
-fn response(status: StatusCode, body: Bytes, content_type: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body));
+fn response(status: StatusCode, body: Bytes, content_type: &'static str) -> Response<Bytes> {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response

@@ -49,16 +49,39 @@ impl Forwarding {
     }
 }
 
+/// The other end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    address: IpAddr,
+    /// Whether a header may name somebody behind it, if it is a trusted proxy.
+    may_name: bool,
+}
+
+impl Peer {
+    /// Who has this address.
+    pub fn of(address: IpAddr) -> Self {
+        Peer { address, may_name: true }
+    }
+
+    /// The proxy with this address, whose PROXY protocol head names nobody: it speaks for itself, or for one that it does not
+    /// know. Its headers are then what came to it.
+    pub fn naming_nobody(address: IpAddr) -> Self {
+        Peer { address, may_name: false }
+    }
+}
+
 /// Whether a trusted proxy has this address.
 pub fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
     trusted.iter().any(|network| network.contains(&address))
 }
 
-/// The sender's address. `peer`: that of the connection. Where the list ends, or has something else than an address, it is that
-/// of the last trusted proxy.
-pub fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet], forwarding: Forwarding) -> IpAddr {
-    let mut sender = peer;
-    let (true, Some(header)) = (is_trusted(peer, trusted), forwarding.header()) else { return peer };
+/// The sender's address. `peer`: the other end of the connection. Where the list ends, or has something else than an address, it
+/// is that of the last trusted proxy.
+pub fn address(peer: Peer, headers: &HeaderMap, trusted: &[IpNet], forwarding: Forwarding) -> IpAddr {
+    let mut sender = peer.address;
+    let (true, Some(header)) = (peer.may_name && is_trusted(sender, trusted), forwarding.header()) else {
+        return sender;
+    };
     let lines = headers.get_all(header).iter().rev();
     for element in lines.flat_map(|line| from_the_right(line.as_bytes(), b',')).take(MAX_HOPS) {
         if element.trim_ascii().is_empty() {
@@ -129,7 +152,7 @@ mod tests {
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_bytes(value.as_bytes()).unwrap()))
             .collect();
         let trusted = ["10.0.0.0/8", "2001:db8::/32"].map(|network| network.parse().unwrap());
-        address(peer.parse().unwrap(), &headers, &trusted, forwarding).to_string()
+        address(Peer::of(peer.parse().unwrap()), &headers, &trusted, forwarding).to_string()
     }
 
     #[test]
@@ -171,7 +194,13 @@ mod tests {
         assert_eq!(sender(PROXY, Forwarding::Forwarded, &both), "203.0.113.7");
         assert_eq!(sender(PROXY, Forwarding::Forwarded, &both[..1]), PROXY);
         assert_eq!(sender(PROXY, Forwarding::Off, &both), PROXY);
-        assert_eq!(address(PROXY.parse().unwrap(), &HeaderMap::new(), &[], Forwarding::Off).to_string(), PROXY);
+        let proxy: IpAddr = PROXY.parse().unwrap();
+        assert_eq!(address(Peer::of(proxy), &HeaderMap::new(), &[], Forwarding::Off), proxy);
+        let header =
+            HeaderMap::from_iter([(HeaderName::from_static("forwarded"), HeaderValue::from_static("for=6.6.6.6"))]);
+        let trusted = [IpNet::from(proxy)];
+        let through = |peer| address(peer, &header, &trusted, Forwarding::Forwarded).to_string();
+        assert_eq!([Peer::of(proxy), Peer::naming_nobody(proxy)].map(through), ["6.6.6.6", PROXY]);
     }
 
     #[test]

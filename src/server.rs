@@ -66,7 +66,7 @@ pub fn run(config: &Config, warnings: &[Finding]) -> Result<(), StartError> {
         let scraped = (metrics.families.clone(), metrics.admin.clone(), Arc::clone(&metrics.journal));
         let (console, history) = Console::open(config, replica(), &metrics.families).unzip();
         let admin = Arc::new(Admin::new(scraped, health.clone(), budget.clone(), lines.clone(), console));
-        let admin_address = admin::start(admin_listener, &admin)?;
+        let admin_port = admin::start(admin_listener, &admin)?;
 
         let (delivery, journal) = tokio::select! {
             opened = open::delivery(config, Arc::clone(&metrics)) => opened?,
@@ -95,6 +95,7 @@ pub fn run(config: &Config, warnings: &[Finding]) -> Result<(), StartError> {
         // The workers' clones are the socket now; it closes when they stop accepting.
         drop(listener);
         health.enter(Stage::Serving);
+        let admin_address = admin_port.address;
         let (pid, version, revision) = (std::process::id(), env!("CARGO_PKG_VERSION"), env!("HOOKBUS_REVISION"));
         tracing::info!(%address, %admin_address, pid, workers = count, version, revision, "serving");
         signals.next().await;
@@ -102,6 +103,8 @@ pub fn run(config: &Config, warnings: &[Finding]) -> Result<(), StartError> {
         gateway.delivery.stop_drain();
         workers.stop();
         gateway.delivery.close();
+        // Last of all: until here it says that the process drains.
+        admin_port.close().await;
         Ok(())
     });
     // A recovery that a signal has overtaken goes on reading until the process ends.

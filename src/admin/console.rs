@@ -25,8 +25,8 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use self::{
     facts::Facts,
-    filter::Filter,
-    requests::{ROWS, Shown},
+    filter::{Filter, MOST},
+    requests::{MOST_ROWS, ROWS, Shown},
     state::State,
     trend::{STEP, Sample, Trend},
 };
@@ -100,13 +100,13 @@ impl Console {
     }
 
     fn page(&self, query: &str, now: (Stage, bool)) -> Result<String, String> {
-        let filter = Filter::read(query, &self.facts.names(), ROWS)?;
+        let filter = Filter::read(query, &self.facts.names(), (ROWS, MOST_ROWS))?;
         let state = State::of(&self.families.figures(), &self.facts, &self.trend, now);
         Ok(page::page(&self.facts, &state, &Shown::of(&self.history, &filter)))
     }
 
     fn recent(&self, query: &str) -> Result<String, String> {
-        let filter = Filter::read(query, &self.facts.names(), KEPT)?;
+        let filter = Filter::read(query, &self.facts.names(), (KEPT, MOST))?;
         Ok(json::of(&Shown::of(&self.history, &filter)))
     }
 }

@@ -84,7 +84,8 @@ section! {
             ("off", Forwarding::Off),
         ]),
         /// Whether they begin each connection with a PROXY protocol v2 head, of at most 1KiB within head_timeout (HAProxy's
-        /// send-proxy-v2, an AWS network load balancer). A connection of theirs without one is closed; others have none.
+        /// send-proxy-v2, an AWS network load balancer). A connection of theirs without one is closed; others have none. Behind
+        /// a head that names no sender (LOCAL, UNSPEC) no header counts.
         proxy_protocol: bool = flag(false),
     }
 }
@@ -129,6 +130,11 @@ pub(super) fn rules(listener: &ListenerConfig, findings: &mut Findings) {
         !listener.proxy_protocol || !listener.trusted_proxies.is_empty(),
         "needs listener.trusted_proxies: from others no head is read",
     );
+    if listener.proxy_protocol && listener.forwarded_header != Forwarding::Off {
+        let text = "is not \"off\" beside proxy_protocol: the sender's address then has two sources, and the header counts wherever \
+                    the head names a listed proxy. Keep it only with another proxy in front of the balancer";
+        findings.warning("listener.forwarded_header", text);
+    }
     if listener.trusted_proxies.iter().any(|network| network.prefix_len() == 0) {
         let text = "has a network of all addresses: every sender can then choose the address that the log has";
         findings.warning("listener.trusted_proxies", text);

@@ -687,6 +687,13 @@ fn proxies_are_networks_or_addresses() {
         &place.lines(&listener("proxy_protocol = true")),
         "listener.proxy_protocol: needs listener.trusted_proxies",
     );
+    let two = |more: &str| {
+        let text = listener(&format!("trusted_proxies = [\"10.0.0.1\"]\nproxy_protocol = true\n{more}"));
+        place.load(&text).unwrap().warnings.iter().map(|warning| warning.key.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(two(""), ["listener.forwarded_header"]);
+    assert_eq!(two("forwarded_header = \"forwarded\""), ["listener.forwarded_header"]);
+    assert!(two("forwarded_header = \"off\"").is_empty());
     let all = place.load(&listener("trusted_proxies = [\"::/0\"]")).unwrap().warnings;
     assert!(matches!(&all[..], [one] if one.key == "listener.trusted_proxies"), "{all:?}");
 }

@@ -14,7 +14,7 @@ use crate::{
     metrics::Label as _,
     reply::Reply,
     request::Body,
-    sender,
+    sender::{self, Peer},
 };
 
 /// Stands for the status in the log line of a request that was never answered, as proxies have it.
@@ -40,7 +40,7 @@ pub(super) struct AccessLog<'g> {
 }
 
 impl<'g> AccessLog<'g> {
-    pub(super) fn begin(gateway: &'g Gateway, peer: IpAddr, headers: &HeaderMap) -> Self {
+    pub(super) fn begin(gateway: &'g Gateway, peer: Peer, headers: &HeaderMap) -> Self {
         gateway.metrics.inflight_requests.inc();
         let limits = &gateway.limits;
         AccessLog {

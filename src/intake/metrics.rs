@@ -14,6 +14,8 @@ metrics! {
         pub connections: IntGauge = "http_connections";
         /// Connections that hookbus closed, by reason; a client's own close is not counted.
         pub closed: Counted<Closed> = "http_connections_closed_total" ["reason"];
+        /// Connections that owed the head of the PROXY protocol, by what came; only with `listener.proxy_protocol`.
+        pub proxy_heads: Counted<ProxyHead> = "proxy_heads_total" ["result"];
         /// Requests between head and answer.
         pub inflight_requests: IntGauge = "http_inflight_requests";
         /// Events that came and cannot be routed by their type, repeats too, by reason.
@@ -38,6 +40,42 @@ pub enum Closed {
     Malformed,
     /// Still busy at the drain deadline.
     Drain,
+}
+
+/// What came where the head of the PROXY protocol was due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyHead {
+    /// The sender's address.
+    Address,
+    /// The proxy speaks for itself: its health check.
+    Local,
+    /// The proxy does not know the sender's address, which the log then has not.
+    Unknown,
+    /// Nothing: the port was looked at.
+    Nothing,
+    /// The connection's end, inside the head.
+    Ended,
+    /// Something else.
+    Malformed,
+    /// No whole head within `head_timeout`.
+    Late,
+    /// No whole head before the drain closed the connection.
+    Drain,
+}
+
+impl Label for ProxyHead {
+    fn all() -> impl IntoIterator<Item = (Self, &'static str)> {
+        [
+            (ProxyHead::Address, "address"),
+            (ProxyHead::Local, "local"),
+            (ProxyHead::Unknown, "unknown"),
+            (ProxyHead::Nothing, "nothing"),
+            (ProxyHead::Ended, "ended"),
+            (ProxyHead::Malformed, "malformed"),
+            (ProxyHead::Late, "late"),
+            (ProxyHead::Drain, "drain"),
+        ]
+    }
 }
 
 impl Label for Quarantine {

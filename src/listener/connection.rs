@@ -5,41 +5,26 @@ use std::{
     future::poll_fn,
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll},
+    task::Poll,
     time::Duration,
 };
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::{
-    sync::watch,
-    time::{Instant, Sleep, sleep_until},
-};
+use tokio::{sync::watch, time::sleep_until};
 
 use super::{
-    clock::{Clock, ConnState, Timed},
     discard::discard,
     opened::Opened,
+    phase::{self, LAST_WAIT, Phase},
     slots::Slot,
 };
 use crate::{
+    clock::{Clock, ConnState, Timed, Times},
+    config::ListenerConfig,
     intake::{self, Gateway, metrics::Closed},
     reply::{Reply, Unread},
 };
-
-/// How far the drain has come; connections watch it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
-    /// Connections are accepted.
-    Open,
-    /// No new connection; open ones finish the request in flight, or under way, and close.
-    Closing,
-}
-
-/// How long a connection waits for a request once the drain closes connections, counted from its last answer or, without
-/// one, from its beginning. A proxy's pooled connection has been silent for longer and is closed at once; one that a proxy
-/// has just opened, or just had an answer on, may have a request on its way, which would be lost with it.
-const LAST_WAIT: Duration = Duration::from_secs(2);
 
 /// How a connection's loop ended.
 enum End {
@@ -49,11 +34,11 @@ enum End {
     Overloaded,
 }
 
-pub(super) async fn serve(opened: Opened, gateway: Arc<Gateway>, mut phase: watch::Receiver<Phase>, _slot: Slot) {
+pub(super) async fn serve(opened: Opened, gateway: Arc<Gateway>, phase: watch::Receiver<Phase>, _slot: Slot) {
     // The drain waits until no connection holds a receiver any more.
     let _open = phase.clone();
-    let Some(Opened { stream, peer }) = opened.behind_its_proxy(&gateway).await else { return };
-    let clock = Clock::new(&gateway.limits);
+    let Some((stream, peer)) = opened.behind_its_proxy(&gateway, phase.clone()).await else { return };
+    let clock = Clock::new(times(&gateway.limits));
     let io = TokioIo::new(Timed { stream, clock: Arc::clone(&clock) });
     let service = service_fn(|request| {
         clock.begin(ConnState::Serving);
@@ -73,10 +58,7 @@ pub(super) async fn serve(opened: Opened, gateway: Arc<Gateway>, mut phase: watc
         .serve_connection(io, service);
     let mut head = gateway.budget.share();
     let mut timer = pin!(sleep_until(clock.deadline()));
-    let mut closing = pin!(async move {
-        // The sender lives as long as the process serves.
-        let _gone = phase.wait_for(|phase| *phase == Phase::Closing).await;
-    });
+    let mut closing = pin!(phase::closing(phase));
     let mut draining = false;
     let end = poll_fn(|cx| {
         // First of all what has arrived: a request in the socket is answered, whatever the drain and the clock say. Its
@@ -93,7 +75,7 @@ pub(super) async fn serve(opened: Opened, gateway: Arc<Gateway>, mut phase: watc
             draining = true;
             clock.shorten_idle(LAST_WAIT);
         }
-        match expired(&clock, timer.as_mut(), cx) {
+        match clock.expired(timer.as_mut(), cx) {
             Poll::Ready(ConnState::Silent | ConnState::Waiting) if draining => Poll::Ready(End::Finished(Ok(()))),
             expired => expired.map(End::Expired),
         }
@@ -116,21 +98,11 @@ pub(super) async fn serve(opened: Opened, gateway: Arc<Gateway>, mut phase: watc
     }
 }
 
-/// Whether the clock's deadline has passed. The timer is moved only when it must ring earlier, or when it rang for a
-/// deadline that has moved on since: a busy connection sets no timer per request.
-fn expired(clock: &Clock, mut timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<ConnState> {
-    loop {
-        let deadline = clock.deadline();
-        if deadline < timer.deadline() {
-            timer.as_mut().reset(deadline);
-        }
-        if timer.as_mut().poll(cx).is_pending() {
-            return Poll::Pending;
-        }
-        if deadline <= Instant::now() {
-            return Poll::Ready(clock.state());
-        }
-        timer.as_mut().reset(deadline);
+fn times(listener: &ListenerConfig) -> Times {
+    Times {
+        head: listener.head_timeout,
+        idle: listener.idle_timeout,
+        serving: listener.request_timeout + listener.answer_timeout + Duration::from_secs(1),
     }
 }
 
@@ -138,7 +110,7 @@ fn count_end(gateway: &Gateway, end: &End) {
     match end {
         End::Expired(ConnState::Waiting) => gateway.metrics.closed.inc(Closed::Idle),
         End::Expired(ConnState::Silent | ConnState::ReadingHead) => gateway.metrics.closed.inc(Closed::HeadTimeout),
-        End::Expired(ConnState::Serving) => gateway.metrics.closed.inc(Closed::RequestTimeout),
+        End::Expired(ConnState::Serving | ConnState::Writing) => gateway.metrics.closed.inc(Closed::RequestTimeout),
         End::Overloaded => gateway.no_source.requests.inc(Reply::Unavailable),
         // hyper has answered these itself, without a body.
         End::Finished(Err(error)) if error.is_parse() => {

@@ -15,6 +15,17 @@ const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Most bytes of addresses and TLVs. The longest that is usual is half of it.
 const MAX_BYTES: usize = 1024;
 
+/// Whom a head names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Head {
+    /// Who has opened the connection at the proxy.
+    Address(IpAddr),
+    /// The proxy itself (LOCAL): it looks whether the gateway is there.
+    Local,
+    /// Somebody without an IP address, or one that the proxy does not know (UNSPEC).
+    Unknown,
+}
+
 /// Why there is no head.
 #[derive(Debug, thiserror::Error)]
 pub enum HeadError {
@@ -24,18 +35,21 @@ pub enum HeadError {
     /// More than 1024 bytes.
     #[error("PROXY protocol v2 head too large")]
     TooLarge,
-    /// The connection has ended.
+    /// The connection has ended without a byte: somebody looked whether the port is open.
+    #[error("nothing came")]
+    Nothing,
+    /// The connection has ended inside the head.
     #[error(transparent)]
     Ended(#[from] io::Error),
 }
 
-/// Reads the head. `None`: the proxy speaks for itself (a health check), or for what has no IP address.
+/// Reads the head.
 ///
 /// # Errors
 /// See [`HeadError`]; the connection is of no use then.
-pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<IpAddr>, HeadError> {
+pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Head, HeadError> {
     // What is no head may be shorter than one, and then no more comes.
-    if stream.read_u8().await? != SIGNATURE[0] {
+    if stream.read_u8().await.map_err(|_ended| HeadError::Nothing)? != SIGNATURE[0] {
         return Err(HeadError::Other);
     }
     let mut start = [0; SIGNATURE.len() - 1 + 4];
@@ -50,16 +64,16 @@ pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<IpAddr
     }
     let mut rest = vec![0; length];
     stream.read_exact(&mut rest).await?;
-    let address = match (version_and_command & 0xf, family) {
-        // LOCAL, whatever stands behind.
-        (0, _) => None,
-        (1, 0x11) => Some(Ipv4Addr::from(source(&rest, 12)?).into()),
-        (1, 0x21) => Some(Ipv6Addr::from(source(&rest, 36)?).into()),
+    let address: IpAddr = match (version_and_command & 0xf, family) {
+        // Whatever stands behind.
+        (0, _) => return Ok(Head::Local),
+        (1, 0x11) => Ipv4Addr::from(source(&rest, 12)?).into(),
+        (1, 0x21) => Ipv6Addr::from(source(&rest, 36)?).into(),
         // Unspecified, datagrams, Unix sockets.
-        (1, 0x00 | 0x12 | 0x22 | 0x31 | 0x32) => None,
+        (1, 0x00 | 0x12 | 0x22 | 0x31 | 0x32) => return Ok(Head::Unknown),
         _ => return Err(HeadError::Other),
     };
-    Ok(address.map(|address: IpAddr| address.to_canonical()))
+    Ok(Head::Address(address.to_canonical()))
 }
 
 /// The source's address, which stands first of the `least` bytes that a family's addresses and ports have.
@@ -76,11 +90,11 @@ mod tests {
         [SIGNATURE, &[version_and_command, family][..], &length, rest].concat()
     }
 
-    fn read_all(bytes: &[u8]) -> (Result<Option<String>, String>, usize) {
+    fn read_all(bytes: &[u8]) -> (Result<Head, String>, usize) {
         let mut rest = bytes;
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let found = runtime.block_on(read(&mut rest));
-        (found.map(|address| address.map(|found| found.to_string())).map_err(|error| error.to_string()), rest.len())
+        (found.map_err(|error| error.to_string()), rest.len())
     }
 
     const V4: [u8; 12] = [203, 0, 113, 7, 10, 0, 0, 1, 0x12, 0x34, 0, 80];
@@ -93,18 +107,20 @@ mod tests {
     #[test]
     fn a_head_says_who_and_nothing_behind_it_is_read() {
         let with_tlvs = [&V4[..], &[4, 0, 2, b'h', b'i']].concat();
+        let named = |address: &str| Head::Address(address.parse().unwrap());
         let cases = [
-            (head(0x21, 0x11, &V4), Some("203.0.113.7")),
-            (head(0x21, 0x11, &with_tlvs), Some("203.0.113.7")),
-            (head(0x21, 0x21, &v6()), Some("2001:db8::7")),
-            (head(0x20, 0x00, &[]), None),
-            (head(0x20, 0x11, &V4), None),
-            (head(0x21, 0x00, &[]), None),
-            (head(0x21, 0x31, &[0; 216]), None),
+            (head(0x21, 0x11, &V4), named("203.0.113.7")),
+            (head(0x21, 0x11, &with_tlvs), named("203.0.113.7")),
+            (head(0x21, 0x21, &v6()), named("2001:db8::7")),
+            (head(0x20, 0x00, &[]), Head::Local),
+            (head(0x20, 0x11, &V4), Head::Local),
+            (head(0x21, 0x00, &[]), Head::Unknown),
+            (head(0x21, 0x00, &V4), Head::Unknown),
+            (head(0x21, 0x31, &[0; 216]), Head::Unknown),
         ];
         for (head, expected) in cases {
             let bytes = [&head[..], b"POST"].concat();
-            assert_eq!(read_all(&bytes), (Ok(expected.map(Into::into)), 4), "{head:?}");
+            assert_eq!(read_all(&bytes), (Ok(expected), 4), "{head:?}");
         }
     }
 
@@ -130,7 +146,8 @@ mod tests {
     #[test]
     fn a_head_that_breaks_off_is_an_end() {
         let whole = head(0x21, 0x11, &V4);
-        for length in 0..whole.len() {
+        assert_eq!(read_all(b"").0, Err("nothing came".into()));
+        for length in 1..whole.len() {
             assert!(read_all(&whole[..length]).0.is_err_and(|error| !error.contains("PROXY")), "{length}");
         }
         assert_eq!(read_all(&head(0x21, 0x11, &[&V4[..], &[0; MAX_BYTES - 12]].concat())).1, 0);

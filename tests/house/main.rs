@@ -20,13 +20,13 @@ use self::{arrows::Arrows, floors::Floors, source::Tree};
 /// The rooms of one event's way, from the socket to the answer.
 const PATH: [&str; 9] = ["listener", "request", "verify", "vendors", "event", "json", "envelope", "recent", "intake"];
 /// What belongs to the way beside them.
-const BESIDE_THE_PATH: [&str; 5] = ["endpoint", "reply", "sender", "source", "subject"];
+const BESIDE_THE_PATH: [&str; 6] = ["clock", "endpoint", "reply", "sender", "source", "subject"];
 /// Below the house.
 const CRATES: [&str; 2] = ["journal", "log-once"];
 /// Most lines of code of the path with delivery, their metrics aside.
-const MOST_ON_THE_PATH: usize = 5_784;
+const MOST_ON_THE_PATH: usize = 5_940;
 /// Most lines of code of `src`.
-const MOST_IN_ALL: usize = 20_184;
+const MOST_IN_ALL: usize = 20_640;
 
 fn house() -> Tree {
     read("src")

@@ -40,6 +40,7 @@ mod support {
 
 /// What a vendor and an orchestrator meet: requests, limits, signatures, start and stop, metrics and logs.
 mod front {
+    mod admin;
     mod config;
     mod console;
     mod descriptors;

@@ -5,7 +5,7 @@ use crate::log::{KEPT, PastRequest, Text};
 /// What a request can have become.
 pub(super) const OUTCOMES: [&str; 4] = ["accepted", "rejected", "failed", "abandoned"];
 /// Most requests that there are to show.
-const MOST: usize = 2 * KEPT;
+pub(super) const MOST: usize = 2 * KEPT;
 
 /// What is asked for; an empty text asks for nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,11 +23,11 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    /// Reads a query. `sources`: the names there are; `limit`: without one in the query.
+    /// Reads a query. `sources`: the names there are; `limit`: without one in the query; `most`: the largest there may be.
     ///
     /// # Errors
     /// What is wrong with it, in a sentence.
-    pub(super) fn read(query: &str, sources: &[&str], limit: usize) -> Result<Self, String> {
+    pub(super) fn read(query: &str, sources: &[&str], (limit, most): (usize, usize)) -> Result<Self, String> {
         let (source, outcome, event_type, id) = Default::default();
         let mut filter = Filter { source, outcome, event_type, id, limit };
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -40,8 +40,8 @@ impl Filter {
                 "type" => filter.event_type = value,
                 "id" => filter.id = value,
                 "limit" => {
-                    let number = value.parse().ok().filter(|number| (1..=MOST).contains(number));
-                    filter.limit = number.ok_or_else(|| format!("limit must be a number from 1 to {MOST}"))?;
+                    let number = value.parse().ok().filter(|number| (1..=most).contains(number));
+                    filter.limit = number.ok_or_else(|| format!("limit must be a number from 1 to {most}"))?;
                 }
                 _ => return Err("the query may have source, outcome, type, id and limit, and nothing else".into()),
             }
@@ -75,7 +75,7 @@ mod tests {
     use crate::log::{History, RequestLine};
 
     fn read(query: &str) -> Result<Filter, String> {
-        Filter::read(query, &["acme", "none"], 100)
+        Filter::read(query, &["acme", "none"], (100, MOST))
     }
 
     #[test]

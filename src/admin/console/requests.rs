@@ -14,6 +14,8 @@ use crate::log::{History, PastRequest, Text};
 
 /// Rows without a limit in the query: more than one screen, and little enough to be sent every few seconds.
 pub(super) const ROWS: usize = 100;
+/// Most rows of the page, of some hundred bytes each: what a browser lays out at once. All requests are in `recent.json`.
+pub(super) const MOST_ROWS: usize = 500;
 
 /// The requests asked for.
 #[derive(Debug)]
@@ -96,7 +98,7 @@ fn form(facts: &Facts, filter: &Filter) -> Markup {
             label { "Outcome " (choice("outcome", &OUTCOMES, &filter.outcome)) }
             label { "Type contains " input type="search" name="type" value=(filter.event_type) autocomplete="off"; }
             label { "Event or entity id contains " input type="search" name="id" value=(filter.id) autocomplete="off"; }
-            label { "At most " input type="number" name="limit" value=(filter.limit) min="1" max="2000"; " rows" }
+            label { "At most " input type="number" name="limit" value=(filter.limit) min="1" max=(MOST_ROWS); " rows" }
             button { "Show" }
             " "
             a href="console" { "Show all" }

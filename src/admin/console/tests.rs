@@ -93,6 +93,9 @@ fn it_is_read_only_and_under_names_that_are_ours() {
     assert_eq!(console.answer(&without_host, (Stage::Serving, true)), AdminReply::StrangeHost);
     assert_eq!(ask(&console, "GET", "/console/other", "localhost"), AdminReply::NotFound);
     assert!(matches!(ask(&console, "GET", "/console?limit=0", "localhost"), AdminReply::BadQuery(_)));
+    let too_many = |path: &str| matches!(ask(&console, "GET", path, "localhost"), AdminReply::BadQuery(_));
+    assert_eq!(["/console?limit=500", "/console?limit=501"].map(too_many), [false, true]);
+    assert_eq!(["/console/recent.json?limit=2000", "/console/recent.json?limit=2001"].map(too_many), [false, true]);
     assert_eq!(["/console", "/console/x", "/consoles", "/"].map(Console::has), [true, true, false, false]);
 }
 

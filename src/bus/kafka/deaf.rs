@@ -1,11 +1,18 @@
-//! A deaf producer: brokers answer a client that is made anew, and not this one.
+//! A deaf client, producer or reader: brokers answer one that is made anew, and not this one.
 //!
-//! In: how each look of the watcher ended. Out: whether the producer must be replaced. A broker that has just woken up may
+//! In: how each look of its owner ended. Out: whether the client must be replaced. A broker that has just woken up may
 //! list no broker, itself neither: librdkafka 2.12 then forgets all that it knows and may never ask one again, whatever
 //! `metadata.recovery.strategy` is (its issue 5301).
 
 use std::time::{Duration, Instant};
 
+use rdkafka::admin::AdminClient;
+
+use super::settings;
+use crate::config::KafkaConfig;
+
+/// Longest wait for an answer to the other client.
+const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 /// Silence before another client is asked.
 const SILENT_FOR: Duration = Duration::from_secs(5);
 /// How long brokers must have answered others only: longer than a client waits between two attempts to connect.
@@ -20,12 +27,12 @@ pub(super) struct Deaf {
 }
 
 impl Deaf {
-    /// The producer was answered.
+    /// The client was answered.
     pub(super) fn answered(&mut self) {
         *self = Deaf::default();
     }
 
-    /// It was not. `ask_another`: whether brokers answer another client. Returns whether the producer must be replaced, and
+    /// It was not. `ask_another`: whether brokers answer another client. Returns whether the client must be replaced, and
     /// begins anew then.
     pub(super) fn is_deaf(&mut self, now: Instant, ask_another: impl FnOnce() -> bool) -> bool {
         if now.duration_since(*self.silent_since.get_or_insert(now)) < SILENT_FOR {
@@ -43,12 +50,18 @@ impl Deaf {
     }
 }
 
+/// Whether brokers answer a client that is made anew.
+pub(super) fn another_is_answered(kafka: &KafkaConfig) -> bool {
+    let client = settings::administrator(kafka).and_then(|settings| Ok(settings.create::<AdminClient<_>>()?));
+    client.is_ok_and(|client| client.inner().fetch_cluster_id(ANSWER_LIMIT).is_some())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_producer_is_deaf_when_others_alone_are_answered_for_long() {
+    fn a_client_is_deaf_when_others_alone_are_answered_for_long() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut deaf = Deaf::default();

@@ -1,7 +1,10 @@
 //! Reads the topics back that the configuration can lead to. It joins no group and commits nothing.
+//!
+//! A reader without an end keeps where it is in each partition: a deaf consumer ([`Deaf`]) is replaced there. One with an end
+//! fails after some seconds of silence, and its command says so.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     time::{Duration, Instant},
 };
 
@@ -11,16 +14,18 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer as _},
     error::{KafkaError, RDKafkaErrorCode},
     message::{BorrowedMessage, Headers as _},
+    metadata::Metadata,
     types::RDKafkaRespErr,
 };
 
 use super::{
+    deaf::{Deaf, another_is_answered},
     settings::{self, OpenError},
     topics,
 };
 use crate::{
     bus::record::{Extent, Next, Record},
-    config::Config,
+    config::{Config, KafkaConfig},
     envelope::message::Binding,
     subject::Pattern,
 };
@@ -55,8 +60,11 @@ pub struct Reader {
     wanted: BTreeSet<String>,
     /// What was asked for, for messages.
     pattern: String,
-    assigned: BTreeSet<(String, i32)>,
+    /// Where the next record of each partition is.
+    places: BTreeMap<(String, i32), Offset>,
     look_due: Instant,
+    deaf: Deaf,
+    kafka: KafkaConfig,
     /// Partitions that are not read to the end that they had at the start, with that end; `None` goes on for ever.
     ends: Option<BTreeMap<(String, i32), i64>>,
 }
@@ -71,11 +79,13 @@ impl Reader {
         let consumer: BaseConsumer = settings::reader(&config.bus.kafka)?.create()?;
         let wanted = topics::expected(config).into_iter().filter(|topic| pattern.matches(topic)).collect();
         let look_due = Instant::now() + LOOK_EVERY;
-        let (pattern, assigned) = (pattern.to_string(), BTreeSet::new());
-        let mut reader = Reader { consumer, wanted, pattern, assigned, look_due, ends: None };
+        let (pattern, kafka) = (pattern.to_string(), config.bus.kafka.clone());
+        let (places, deaf) = (BTreeMap::new(), Deaf::default());
+        let mut reader = Reader { consumer, wanted, pattern, places, look_due, deaf, kafka, ends: None };
         reader.wait_for_answer()?;
-        reader.assign(if extent == Extent::New { Offset::End } else { Offset::Beginning })?;
-        if reader.assigned.is_empty() {
+        let metadata = reader.consumer.fetch_metadata(None, ANSWER_LIMIT)?;
+        reader.assign(&metadata, if extent == Extent::New { Offset::End } else { Offset::Beginning })?;
+        if reader.places.is_empty() {
             reader.ask_for_one()?;
         }
         let records = if extent == Extent::UntilNow { reader.mark_ends()? } else { 0 };
@@ -85,7 +95,7 @@ impl Reader {
     /// Takes note of where each partition ends now; gives how many records that are at most.
     fn mark_ends(&mut self) -> Result<u64, ReadError> {
         let (mut ends, mut records) = (BTreeMap::new(), 0);
-        for (topic, partition) in &self.assigned {
+        for (topic, partition) in self.places.keys() {
             let (low, high) = self.consumer.fetch_watermarks(topic, *partition, ANSWER_LIMIT)?;
             if low < high {
                 ends.insert((topic.clone(), *partition), high);
@@ -98,8 +108,11 @@ impl Reader {
 
     /// Takes note of a record's place; `false` for one that came after the start.
     fn within(&mut self, topic: String, partition: i32, offset: i64) -> bool {
-        let Some(ends) = &mut self.ends else { return true };
         let key = (topic, partition);
+        if let Some(place) = self.places.get_mut(&key) {
+            *place = Offset::Offset(offset + 1);
+        }
+        let Some(ends) = &mut self.ends else { return true };
         let Some(end) = ends.get(&key).copied() else { return false };
         if end <= offset + 1 {
             ends.remove(&key);
@@ -116,10 +129,7 @@ impl Reader {
             Some(ends) if ends.is_empty() => return Ok(Next::End),
             None if self.look_due <= Instant::now() => {
                 self.look_due = Instant::now() + LOOK_EVERY;
-                // A topic made after the start is read whole. While no broker answers, the next look will do.
-                if let Err(error) = self.assign(Offset::Beginning) {
-                    tracing::debug!(%error, "looking for new topics");
-                }
+                self.look()?;
             }
             _ => {}
         }
@@ -179,17 +189,75 @@ impl Reader {
         Ok(())
     }
 
-    fn assign(&mut self, offset: Offset) -> Result<(), KafkaError> {
-        let metadata = self.consumer.fetch_metadata(None, ANSWER_LIMIT)?;
+    /// Looks for topics made after the start, which are read whole, and whether brokers answer at all. While none does, the
+    /// next look will do.
+    fn look(&mut self) -> Result<(), ReadError> {
+        match self.consumer.fetch_metadata(None, ANSWER_SLICE) {
+            Ok(metadata) => {
+                self.deaf.answered();
+                if let Err(error) = self.assign(&metadata, Offset::Beginning) {
+                    tracing::debug!(%error, "reading new topics");
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "looking for new topics");
+                let kafka = &self.kafka;
+                if self.deaf.is_deaf(Instant::now(), || another_is_answered(kafka)) {
+                    tracing::warn!("kafka: brokers answer another client, and not the reader, which is replaced");
+                    self.replace()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on with another consumer, at each partition's next record. What the old one has fetched and not given out is fetched
+    /// again.
+    fn replace(&mut self) -> Result<(), ReadError> {
+        let consumer: BaseConsumer = settings::reader(&self.kafka)?.create()?;
+        let mut places = TopicPartitionList::new();
+        for ((topic, partition), place) in &self.places {
+            places.add_partition_offset(topic, *partition, *place)?;
+        }
+        consumer.incremental_assign(&places)?;
+        self.consumer = consumer;
+        Ok(())
+    }
+
+    /// Reads the wanted partitions that are not read yet, from `offset` on.
+    fn assign(&mut self, metadata: &Metadata, offset: Offset) -> Result<(), KafkaError> {
         let mut fresh = TopicPartitionList::new();
         for topic in metadata.topics().iter().filter(|topic| self.wanted.contains(topic.name())) {
             for partition in topic.partitions() {
-                if self.assigned.insert((topic.name().to_owned(), partition.id())) {
+                if let Entry::Vacant(place) = self.places.entry((topic.name().to_owned(), partition.id())) {
+                    place.insert(offset);
                     fresh.add_partition_offset(topic.name(), partition.id(), offset)?;
                 }
             }
         }
-        if fresh.count() == 0 { Ok(()) } else { self.consumer.incremental_assign(&fresh) }
+        if fresh.count() == 0 {
+            return Ok(());
+        }
+        if offset == Offset::End {
+            self.find_ends(&mut fresh);
+        }
+        self.consumer.incremental_assign(&fresh)
+    }
+
+    /// Puts the number of its next record for the end of each partition: "the end" would be another one for the next consumer.
+    /// Brokers that do not say it leave it at that.
+    fn find_ends(&mut self, partitions: &mut TopicPartitionList) {
+        // Asked for as a time, the end is its own number in the protocol.
+        let Ok(found) = self.consumer.offsets_for_times(partitions.clone(), ANSWER_LIMIT) else { return };
+        for partition in found.elements().iter().filter(|partition| partition.error().is_ok()) {
+            let (topic, number, Offset::Offset(next)) = (partition.topic(), partition.partition(), partition.offset())
+            else {
+                continue;
+            };
+            if partitions.set_partition_offset(topic, number, Offset::Offset(next)).is_ok() {
+                self.places.insert((topic.to_owned(), number), Offset::Offset(next));
+            }
+        }
     }
 }
 
@@ -206,4 +274,52 @@ fn record(message: &BorrowedMessage<'_>) -> Record {
     };
     let payload = Bytes::copy_from_slice(message.payload().unwrap_or_default());
     Record::of(Binding::Kafka, message.topic(), header, payload)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::tests::{TOPIC, block_on, config, message, open},
+        *,
+    };
+    use crate::envelope::attributes::Attribute;
+
+    /// The numbers of the next so many events.
+    fn read(reader: &mut Reader, count: usize, limit: Duration) -> Vec<String> {
+        let (mut ids, until) = (Vec::new(), Instant::now() + limit);
+        while ids.len() < count && Instant::now() < until {
+            if let Next::Record(record) = reader.next(Duration::from_millis(50)).unwrap() {
+                ids.extend(record.message.unwrap().attributes.get(Attribute::Id).map(ToOwned::to_owned));
+            }
+        }
+        ids
+    }
+
+    /// Loses the brokers of a consumer: none answers it, while they answer others, as after librdkafka has forgotten all of them.
+    fn goes_on(extent: Extent, before: &[&str]) {
+        let (cluster, kafka) = open(|_| ());
+        let publish = |number| block_on(kafka.publish(&message(TOPIC, number))).unwrap();
+        publish(1);
+        let mut config = config();
+        config.bus.kafka.brokers = vec![cluster.bootstrap_servers()];
+        let (mut reader, _) = Reader::open(&config, &">".parse().unwrap(), extent).unwrap();
+        assert_eq!(read(&mut reader, before.len(), Duration::from_secs(10)), before);
+        let mut nowhere = settings::reader(&config.bus.kafka).unwrap();
+        reader.consumer = nowhere.set("bootstrap.servers", "127.0.0.1:1").create().unwrap();
+        publish(2);
+        publish(3);
+        assert_eq!(read(&mut reader, 2, Duration::from_secs(60)), ["evt_2", "evt_3"]);
+        assert!(read(&mut reader, 1, Duration::from_secs(1)).is_empty(), "none twice");
+        kafka.close();
+    }
+
+    #[test]
+    fn a_reader_that_has_lost_its_brokers_goes_on_where_it_was() {
+        goes_on(Extent::All, &["evt_1"]);
+    }
+
+    #[test]
+    fn one_that_has_read_nothing_yet_goes_on_where_it_began() {
+        goes_on(Extent::New, &[]);
+    }
 }

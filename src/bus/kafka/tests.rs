@@ -25,17 +25,17 @@ use crate::{
     vendors::Vendor,
 };
 
-const TOPIC: &str = "webhooks.audit1.file.processed";
+pub(super) const TOPIC: &str = "webhooks.audit1.file.processed";
 /// The topics of each cluster here.
 const TOPICS: [&str; 2] = [TOPIC, "webhooks.audit1.unknown"];
 
-fn block_on<F: Future>(future: F) -> F::Output {
+pub(super) fn block_on<F: Future>(future: F) -> F::Output {
     durability::block_on(future).unwrap()
 }
 
-type Cluster = MockCluster<'static, DefaultProducerContext>;
+pub(super) type Cluster = MockCluster<'static, DefaultProducerContext>;
 
-fn open(prepare: impl FnOnce(&Cluster)) -> (Cluster, Kafka) {
+pub(super) fn open(prepare: impl FnOnce(&Cluster)) -> (Cluster, Kafka) {
     open_with(&[], prepare)
 }
 
@@ -53,12 +53,12 @@ fn open_with(properties: &[(&str, &str)], prepare: impl FnOnce(&Cluster)) -> (Cl
     (cluster, kafka)
 }
 
-fn config() -> Config {
+pub(super) fn config() -> Config {
     let source = SourceConfig::defaults("acme", Vendor::Audit1, "/hook", vec![PathBuf::from("none")]);
     Config::defaults(BusKind::Kafka, vec![source])
 }
 
-fn message(topic: &str, number: usize) -> Message {
+pub(super) fn message(topic: &str, number: usize) -> Message {
     let mut attributes = Attributes::with_capacity(0);
     for (attribute, value) in [
         (Attribute::Id, format!("evt_{number}")),

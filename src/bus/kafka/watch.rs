@@ -15,7 +15,6 @@ use std::{
 use log_once::LogOnce;
 use rdkafka::{
     ClientConfig,
-    admin::AdminClient,
     error::RDKafkaErrorCode,
     metadata::Metadata,
     producer::{Producer as _, PurgeConfig},
@@ -23,13 +22,13 @@ use rdkafka::{
 
 use super::{
     context::Context,
-    deaf::Deaf,
+    deaf::{Deaf, another_is_answered},
     durability::{self, Settings},
     ends, settings,
     shared::{Producer, Shared},
     topics::{self, Looks, is_catch_all},
 };
-use crate::config::{BusKind, Config, KafkaConfig};
+use crate::config::{BusKind, Config};
 
 /// Between two looks while brokers answer.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -296,12 +295,6 @@ impl Watcher {
             Err(error) => tracing::error!(%error, "kafka: no other producer can be made"),
         }
     }
-}
-
-/// Whether brokers answer a client that is made anew.
-fn another_is_answered(kafka: &KafkaConfig) -> bool {
-    let client = settings::administrator(kafka).and_then(|settings| Ok(settings.create::<AdminClient<_>>()?));
-    client.is_ok_and(|client| client.inner().fetch_cluster_id(ANSWER_LIMIT).is_some())
 }
 
 fn existing(topic: &rdkafka::metadata::MetadataTopic) -> Option<String> {

@@ -97,6 +97,29 @@ fn a_second_signal_skips_the_delay() {
     assert_eq!(gateway.wait().code(), Some(0));
 }
 
+/// A balancer's connection that still owes the head of the PROXY protocol: a head that is under way is read and its request
+/// answered, and one that does not come holds nothing.
+#[test]
+fn a_connection_without_its_proxys_head_does_not_hold_the_stop() {
+    let listener = "trusted_proxies = [\"127.0.0.1\"]\nproxy_protocol = true\nhead_timeout = \"60s\"";
+    let mut gateway = Setup::new(listener, "").start();
+    let head = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+    let (mut silent, mut begun, mut good) = (gateway.connect(), gateway.connect(), gateway.connect());
+    begun.send(&head[..7]);
+    gateway.wait_for_metric("http_connections", 3.0);
+    let begin = Instant::now();
+    gateway.signal("-TERM");
+    wait_until("the listener is closed", || std::net::TcpStream::connect(gateway.address).is_err());
+    let body = sample(BODY);
+    good.send([head, post_head(POLICY, &body, &signature(POLICY, &body)).as_bytes(), &body].concat());
+    let answer = good.answer().expect("an answer, not a closed connection");
+    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    assert!(silent.closed_within(PATIENCE) && begun.closed_within(PATIENCE));
+    assert_eq!(gateway.wait().code(), Some(0));
+    assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
+    assert!(!gateway.log_so_far().contains("drain deadline reached"));
+}
+
 /// SIGTERM under load: senders that reconnect when told to close see no failed request until the listener is gone.
 #[test]
 fn under_load_no_request_that_was_read_is_lost() {

@@ -30,7 +30,7 @@ fn promtool_finds_nothing_to_say() {
 }
 
 /// One series of each family, without the prefix.
-const SERIES: [&str; 50] = [
+const SERIES: [&str; 51] = [
     r#"http_requests_total{source="acme",status="200"}"#,
     r#"http_requests_total{source="none",status="404"}"#,
     r#"http_request_duration_seconds_count{outcome="failed",source="payroll"}"#,
@@ -39,6 +39,7 @@ const SERIES: [&str; 50] = [
     "http_inflight_requests",
     "http_inflight_bytes",
     r#"http_connections_closed_total{reason="head_timeout"}"#,
+    r#"proxy_heads_total{result="ended"}"#,
     r#"signature_checks_total{result="stale",source="acme"}"#,
     r#"secret_matches_total{secret="1099policy",source="acme"}"#,
     r#"signature_skew_seconds_count{source="acme"}"#,

@@ -167,6 +167,65 @@ fn a_listed_proxy_without_its_head_is_closed_in_time() {
     gateway.wait_for_metric("http_connections", 0.0);
 }
 
+/// How the binary head begins: signature, version and command, family, length.
+fn head(command: u8, family: u8, addresses: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(addresses.len()).unwrap().to_be_bytes();
+    [b"\r\n\r\n\0\r\nQUIT\n", &[0x20 | command, family][..], &length, addresses].concat()
+}
+
+/// A proxy that names no sender, for itself (LOCAL) or for one it does not know (UNSPEC, a Unix socket), passes on what that one
+/// has written, the header of an address too.
+#[test]
+fn behind_a_head_without_an_address_no_header_speaks() {
+    let mut gateway = Setup::new(&format!("{BEHIND}proxy_protocol = true\n"), "").start();
+    let named = [203, 0, 113, 7, 10, 0, 0, 1, 0x12, 0x34, 0, 80];
+    for (head, sender) in [
+        (head(0, 0x00, &[]), "127.0.0.1"),
+        (head(0, 0x11, &named), "127.0.0.1"),
+        (head(1, 0x00, &[]), "127.0.0.1"),
+        (head(1, 0x00, &named), "127.0.0.1"),
+        (head(1, 0x31, &[0; 216]), "127.0.0.1"),
+        (head(1, 0x11, &named), "203.0.113.7"),
+        // A proxy behind the balancer: it is listed, so its header counts.
+        (head(1, 0x11, &[127, 0, 0, 1, 10, 0, 0, 1, 0x12, 0x34, 0, 80]), "6.6.6.6"),
+    ] {
+        let mut connection = gateway.connect();
+        connection.send(&head);
+        for _ in 0..2 {
+            let id = post(&mut connection, LIES);
+            assert_eq!(line_of(&mut gateway, &id)["sender"], sender, "{head:?}");
+        }
+    }
+    for (result, count) in [("address", 2.0), ("local", 2.0), ("unknown", 3.0), ("ended", 0.0), ("malformed", 0.0)] {
+        assert_eq!(gateway.metric(&format!("proxy_heads_total{{result=\"{result}\"}}")), count, "{result}");
+    }
+}
+
+#[test]
+fn every_connection_that_owes_a_head_is_counted_by_what_came() {
+    let gateway = Setup::new(&format!("{BEHIND}proxy_protocol = true\nhead_timeout = \"300ms\"\n"), "").start();
+    let whole = head(1, 0x11, &[203, 0, 113, 7, 10, 0, 0, 1, 0x12, 0x34, 0, 80]);
+    for length in [1, whole.len() - 1] {
+        let mut connection = gateway.connect();
+        connection.send(&whole[..length]);
+        connection.half_close();
+        assert!(connection.closed_within(Duration::from_secs(5)));
+    }
+    let mut reset = gateway.connect();
+    reset.send(&whole[..5]);
+    reset.reset();
+    gateway.wait_for_metric(r#"proxy_heads_total{result="ended"}"#, 3.0);
+    // A balancer that only looks whether the port is open.
+    drop(gateway.connect());
+    gateway.wait_for_metric(r#"proxy_heads_total{result="nothing"}"#, 1.0);
+    let mut malformed = gateway.connect();
+    malformed.send("GET / HTTP/1.1\r\n\r\n");
+    gateway.wait_for_metric(r#"proxy_heads_total{result="malformed"}"#, 1.0);
+    let mut late = gateway.connect();
+    assert!(late.closed_within(Duration::from_secs(5)));
+    gateway.wait_for_metric(r#"proxy_heads_total{result="late"}"#, 1.0);
+}
+
 /// A flood of strangers: every line that is not there is counted, and the log says how many, second by second.
 #[test]
 fn what_a_flood_leaves_out_of_the_log_is_said() {
