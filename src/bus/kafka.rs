@@ -7,6 +7,7 @@
 mod context;
 mod deaf;
 mod durability;
+mod ear;
 mod ends;
 pub mod inspection;
 pub mod provision;

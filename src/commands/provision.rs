@@ -10,12 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use async_nats::ConnectErrorKind;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-
 pub use self::options::Options;
 use crate::{
-    bus::{kafka::OpenError, nats::StartError},
+    bus::{
+        kafka::OpenError,
+        nats::{StartError, provision::AskError},
+    },
     commands::failure::Failure,
     config::{BusKind, Config},
 };
@@ -52,20 +52,12 @@ pub fn run(options: &Options, config: &Config) -> Result<(), Failure> {
     }
 }
 
-/// Whether no broker was reached, which says nothing of what is there.
+/// Whether no broker was reached, or none answered, which says nothing of what is there.
 fn is_away(failure: &Failure) -> bool {
     let (Failure::At { source, .. } | Failure::Failed(source)) = failure else { return false };
-    if let Some(StartError::Client(error)) = source.downcast_ref() {
-        return matches!(error.kind(), ConnectErrorKind::Dns | ConnectErrorKind::TimedOut | ConnectErrorKind::Io);
-    }
-    let Some(OpenError::Client(KafkaError::MetadataFetch(code))) = source.downcast_ref() else { return false };
-    matches!(
-        code,
-        RDKafkaErrorCode::BrokerTransportFailure
-            | RDKafkaErrorCode::AllBrokersDown
-            | RDKafkaErrorCode::OperationTimedOut
-            | RDKafkaErrorCode::Resolve
-    )
+    source.downcast_ref().is_some_and(StartError::is_away)
+        || matches!(source.downcast_ref(), Some(AskError::Away(_)))
+        || source.downcast_ref().is_some_and(OpenError::is_away)
 }
 
 fn once(options: &Options, config: &Config) -> Result<(), Failure> {

@@ -9,10 +9,12 @@ use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
     error::{KafkaError, RDKafkaErrorCode},
+    producer::{BaseProducer, Producer as _},
 };
 
 use super::{
     durability::block_on,
+    ear::Ear,
     settings::{self, OpenError},
     topics,
 };
@@ -20,6 +22,8 @@ use crate::config::{Config, KafkaProvision};
 
 /// Longest wait for the brokers' list of topics.
 const LIST_LIMIT: Duration = Duration::from_secs(10);
+/// How long it listens for why.
+const HEAR_LIMIT: Duration = Duration::from_millis(100);
 /// Longest wait for the making of all topics.
 const MAKE_LIMIT: Duration = Duration::from_secs(60);
 
@@ -29,9 +33,14 @@ pub const LARGEST: &str = "message.max.bytes";
 /// Asks the brokers which topics exist, and which do not.
 ///
 /// # Errors
-/// The settings are refused, or no broker answers in ten seconds.
+/// The settings are refused, no broker answers in ten seconds, or one refuses the login or TLS.
 pub fn plan(config: &Config) -> Result<(BTreeSet<String>, BTreeSet<String>), OpenError> {
-    let metadata = administrator(config)?.inner().fetch_metadata(None, LIST_LIMIT)?;
+    let client: BaseProducer<Ear> =
+        settings::administrator(&config.bus.kafka)?.create_with_context(Ear::default()).map_err(OpenError::from)?;
+    let metadata = client.client().fetch_metadata(None, LIST_LIMIT).map_err(|error| {
+        client.poll(HEAR_LIMIT);
+        client.context().refusal().map_or_else(|| error.into(), OpenError::Refused)
+    })?;
     Ok(topics::listed(config, &metadata))
 }
 

@@ -5,7 +5,10 @@
 
 use std::{fs, path::Path, time::SystemTime};
 
-use rdkafka::{ClientConfig, error::KafkaError};
+use rdkafka::{
+    ClientConfig,
+    error::{KafkaError, RDKafkaErrorCode},
+};
 
 use crate::{config, secrets::Secret};
 
@@ -18,12 +21,29 @@ pub enum OpenError {
     /// librdkafka refuses the settings together, or a file that they name.
     #[error("bus.kafka: {0}")]
     Client(#[from] KafkaError),
+    /// A broker was reached, and its certificate or our login is not taken: the client's words.
+    #[error("bus.kafka: {0}")]
+    Refused(String),
     /// Topics lose acknowledged events by their nature.
     #[error("bus.kafka: {0}")]
     Topics(String),
     /// No thread.
     #[error("starting a thread: {0}")]
     Thread(#[from] std::io::Error),
+}
+
+impl OpenError {
+    /// Whether no broker was reached.
+    pub fn is_away(&self) -> bool {
+        let OpenError::Client(KafkaError::MetadataFetch(code)) = self else { return false };
+        matches!(
+            code,
+            RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::Resolve
+        )
+    }
 }
 
 /// Defaults that an operator may override with `[bus.kafka.properties]`.

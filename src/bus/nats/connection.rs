@@ -96,12 +96,12 @@ impl Refusals {
     ///
     /// # Errors
     /// The question's own, or the server's word.
-    pub async fn or<T>(&self, answer: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    pub async fn or<T, E: From<String>>(&self, answer: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         let mut heard = self.0.clone();
         tokio::select! {
             biased;
             answer = answer => answer,
-            Ok(refusal) = heard.wait_for(Option::is_some) => Err(refusal.clone().unwrap_or_default()),
+            Ok(refusal) = heard.wait_for(Option::is_some) => Err(refusal.clone().unwrap_or_default().into()),
         }
     }
 }

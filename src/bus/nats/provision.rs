@@ -3,9 +3,11 @@
 //! In: the configuration and, when there is one, the stream's settings. Out: the settings to make, and in words what
 //! that changes. It never shrinks what others may rely on without saying so, and never deletes.
 
+use std::error::Error as _;
+
 use async_nats::jetstream::{
-    self,
-    context::CreateStreamErrorKind,
+    self, ErrorCode,
+    context::{CreateStreamErrorKind, GetStreamError, GetStreamErrorKind, RequestError, RequestErrorKind},
     stream::{Config as Settings, DiscardPolicy, Info, RetentionPolicy, StorageType},
 };
 
@@ -109,31 +111,65 @@ fn new(config: &Config, max_bytes: i64) -> Settings {
     }
 }
 
+/// Why a stream is not read or made.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// No one speaks for JetStream: it has no leader now, or none answers. That says nothing of the stream.
+    #[error("{0}")]
+    Away(String),
+    /// The broker's answer.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<String> for AskError {
+    fn from(answer: String) -> Self {
+        AskError::Refused(answer)
+    }
+}
+
+impl AskError {
+    fn of(answer: &jetstream::Error, text: String) -> Self {
+        let leaderless = [ErrorCode::CLUSTER_NOT_AVAILABLE, ErrorCode::CLUSTER_NOT_LEADER];
+        if leaderless.contains(&answer.error_code()) { AskError::Away(text) } else { AskError::Refused(text) }
+    }
+}
+
 /// Reads the stream's settings and state; `None` without a stream.
 ///
 /// # Errors
-/// The broker does not answer, or refuses.
-pub async fn find(context: &jetstream::Context, stream: &str) -> Result<Option<Info>, String> {
+/// JetStream does not answer, or refuses.
+pub async fn find(context: &jetstream::Context, stream: &str) -> Result<Option<Info>, AskError> {
     match context.get_stream(stream).await {
         Ok(stream) => Ok(Some(stream.cached_info().clone())),
         Err(error) if no_such_stream(&error) => Ok(None),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(match error.kind() {
+            GetStreamErrorKind::JetStream(answer) => AskError::of(&answer, error.to_string()),
+            GetStreamErrorKind::Request if timed_out(&error) => AskError::Away(error.to_string()),
+            _ => AskError::Refused(error.to_string()),
+        }),
     }
+}
+
+fn timed_out(error: &GetStreamError) -> bool {
+    let request = error.source().and_then(|cause| cause.downcast_ref::<RequestError>());
+    request.is_some_and(|error| error.kind() == RequestErrorKind::TimedOut)
 }
 
 /// Carries a plan out.
 ///
 /// # Errors
-/// The broker refuses.
-pub async fn carry_out(context: &jetstream::Context, plan: &Plan) -> Result<(), String> {
+/// JetStream does not answer, or refuses.
+pub async fn carry_out(context: &jetstream::Context, plan: &Plan) -> Result<(), AskError> {
     let done = if plan.create {
         context.create_stream(plan.settings.clone()).await.map(|_| ())
     } else {
         context.update_stream(&plan.settings).await.map(|_| ())
     };
     done.map_err(|error| match error.kind() {
-        CreateStreamErrorKind::JetStream(error) => error.to_string(),
-        _ => error.to_string(),
+        CreateStreamErrorKind::JetStream(answer) => AskError::of(&answer, answer.to_string()),
+        CreateStreamErrorKind::TimedOut => AskError::Away(error.to_string()),
+        _ => AskError::Refused(error.to_string()),
     })
 }
 

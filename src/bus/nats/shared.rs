@@ -1,7 +1,8 @@
 //! What the files of this room have in common.
 
 use std::{
-    io,
+    error::Error,
+    io, iter,
     path::PathBuf,
     sync::{
         Arc, Mutex as SyncMutex,
@@ -10,10 +11,13 @@ use std::{
     time::Duration,
 };
 
-use async_nats::jetstream::{
-    self, ErrorCode,
-    context::{GetStreamError, GetStreamErrorKind},
-    stream::Info,
+use async_nats::{
+    ConnectErrorKind,
+    jetstream::{
+        self, ErrorCode,
+        context::{GetStreamError, GetStreamErrorKind},
+        stream::Info,
+    },
 };
 use log_once::LogOnce;
 use tokio::{
@@ -58,6 +62,19 @@ pub enum StartError {
     /// The operating system gives no thread.
     #[error("no thread: {0}")]
     Thread(#[from] io::Error),
+}
+
+impl StartError {
+    /// Whether no server was reached. One whose certificate is not taken, or that speaks no NATS, was.
+    pub fn is_away(&self) -> bool {
+        let StartError::Client(error) = self else { return false };
+        // The client's word for a failed handshake is "IO error", too.
+        let is_answer = |cause: &(dyn Error + 'static)| {
+            cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::InvalidData)
+        };
+        matches!(error.kind(), ConnectErrorKind::Dns | ConnectErrorKind::TimedOut | ConnectErrorKind::Io)
+            && !iter::successors(error.source(), |&cause| cause.source()).any(is_answer)
+    }
 }
 
 /// Whether an answer says that the stream does not exist, and not that the broker cannot answer now.

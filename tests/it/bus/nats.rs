@@ -1,9 +1,6 @@
 //! The NATS bus, against a real nats-server.
 
-use std::{
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream::stream;
 use hookbus::{
@@ -233,7 +230,7 @@ fn permissions_taken_away_are_noticed_at_once() {
 /// CA and client certificate, made by openssl.
 #[test]
 fn tls_with_a_client_certificate() {
-    let (server, operator) = with_tls();
+    let (server, operator) = NatsServer::with_tls();
     let dir = server.path().display().to_string();
     let tls = |certificate: bool| {
         let own = "certificate_file = \"$DIR/client.pem\"\nkey_file = \"$DIR/client.key\"\n";
@@ -257,7 +254,7 @@ fn tls_with_a_client_certificate() {
 /// A certificate of another authority, or one that has ended, is not taken. The files are read for each connection.
 #[test]
 fn a_renewed_authority_is_taken_without_a_restart() {
-    let (server, _) = with_tls();
+    let (server, _) = NatsServer::with_tls();
     let at = |name: &str| server.path().join(name).display().to_string();
     std::fs::copy(at("other.pem"), at("trusted.pem")).unwrap();
     let tls = format!(
@@ -273,33 +270,6 @@ fn a_renewed_authority_is_taken_without_a_restart() {
     std::fs::copy(at("ca.pem"), at("trusted.pem")).unwrap();
     gateway.wait_for_metric("bus_up", 1.0);
     assert_eq!(gateway.post(POLICY, &event(1)).status, 200);
-}
-
-/// A server that wants certificates, with its authority in `ca.pem`, another in `other.pem`, and a stream.
-fn with_tls() -> (NatsServer, Operator) {
-    let mut server = NatsServer::stopped("");
-    let script = r#"set -e
-for name in ca other; do
-  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=$name -keyout $name.key -out $name.pem
-done
-for name in server client; do
-  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=$name -keyout $name.key -out $name.csr
-  printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n' > ext
-  openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out $name.pem
-done"#;
-    let made = Command::new("bash").args(["-c", script]).current_dir(server.path()).output().unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    server.configure(
-        r#"tls { cert_file: "$DIR/server.pem", key_file: "$DIR/server.key", ca_file: "$DIR/ca.pem", verify: true }"#,
-    );
-    server.run();
-    let at = |name: &str| server.path().join(name);
-    let options = async_nats::ConnectOptions::new()
-        .add_root_certificates(at("ca.pem"))
-        .add_client_certificate(at("client.pem"), at("client.key"));
-    let operator = server.operator_with(options);
-    operator.create(Operator::settings());
-    (server, operator)
 }
 
 /// What stops the start: `dangers`.

@@ -2,11 +2,17 @@
 
 use std::{
     fs,
+    net::TcpListener,
     process::{Command, Stdio},
+    thread,
 };
 
 use crate::support::{
-    brokers::nats::NatsServer,
+    brokers::{
+        kafka::{USER, shared},
+        kafka_files::make_certificates,
+        nats::{NatsServer, tls_with},
+    },
     harness::{HOOKBUS, Setup},
     process::Process,
     replay::said,
@@ -43,6 +49,98 @@ fn a_broker_that_refuses_is_not_away() {
     fs::write(setup.path().join("secrets/nats"), "wrong").unwrap();
     let (code, text) = said(&setup.run(&["provision", "--if-reachable", "--wait", "10m"]));
     assert!(code == Some(1) && !text.contains(LOUD), "{text}");
+}
+
+/// Two of three servers are down: the third takes connections and cannot say what streams there are.
+#[test]
+fn a_cluster_without_a_leader_is_away() {
+    let [first, mut second, mut third] = NatsServer::cluster();
+    let setup = first.setup("", "provision.replicas = 1");
+    let run = |arguments: &[&str]| said(&setup.run(&[&["provision"], arguments].concat()));
+    second.kill();
+    third.kill();
+    let (code, text) = run(&["--if-reachable"]);
+    assert!(code == Some(0) && text.contains(LOUD), "{text}");
+    let (code, text) = run(&[]);
+    assert!(code == Some(1) && !text.contains(LOUD), "{text}");
+    second.spawn();
+    third.spawn();
+    let (code, text) = run(&["--wait", "2m"]);
+    assert!(code == Some(0) && text.contains("done"), "{text}");
+}
+
+/// Each is what a mistake in the Secret or in the configuration looks like, which waiting does not mend.
+#[test]
+fn a_failed_handshake_is_not_away() {
+    let (server, _) = NatsServer::with_tls();
+    let dir = server.path().display().to_string();
+    let keys = |authority: &str| {
+        format!(
+            "servers = [\"tls://localhost:{}\"]\nrequire_tls = true\nca_file = \"{dir}/{authority}.pem\"\n\
+             certificate_file = \"{dir}/client.pem\"\nkey_file = \"{dir}/client.key\"\nprovision.replicas = 1",
+            server.port
+        )
+    };
+    let run = |keys: &str| said(&server.setup("", keys).run(&["provision", "--if-reachable", "--wait", "10m"]));
+    let refused = |keys: &str, cause: &str| {
+        let (code, text) = run(keys);
+        assert!(code == Some(1) && !text.contains(LOUD) && text.contains(cause), "{cause}: {text}");
+    };
+    assert_eq!(run(&keys("ca")).0, Some(0), "what follows differs in one thing");
+    refused(&keys("other"), "UnknownIssuer");
+    let without: String =
+        keys("ca").lines().filter(|line| !line.contains("client.")).map(|line| format!("{line}\n")).collect();
+    refused(&without, "alert");
+    server.configure(&tls_with("stranger"));
+    server.reload();
+    refused(&keys("ca"), "not valid for name");
+}
+
+/// As [`a_failed_handshake_is_not_away`], and a login that is refused.
+#[test]
+fn kafka_that_refuses_is_not_away() {
+    let broker = shared();
+    let run = |change: &dyn Fn(&Setup), password: &str| {
+        let setup = broker.setup_with_login("", password);
+        change(&setup);
+        said(&setup.run(&["provision", "--print", "--if-reachable", "--wait", "10m"]))
+    };
+    let refused = |change: &dyn Fn(&Setup), password: &str, cause: &str| {
+        let (code, text) = run(change, password);
+        assert!(code == Some(1) && !text.contains(LOUD) && text.contains(cause), "{cause}: {text}");
+        assert!(!text.contains("wrong password"), "{text}");
+    };
+    assert_eq!(run(&|_| {}, USER.1).0, Some(0), "what follows differs in one thing");
+    refused(&|_| {}, "a wrong password", "uthentication failed");
+    // Its certificate is of the name localhost.
+    refused(&|setup| setup.edit("localhost", "127.0.0.1"), USER.1, "certificate verify failed");
+    let other = |setup: &Setup| {
+        make_certificates(setup.path());
+        let text = fs::read_to_string(setup.path().join("hookbus.toml")).unwrap();
+        let authority = text.split('"').find(|word| word.ends_with("/ca.pem")).unwrap();
+        setup.edit(authority, "ca.pem");
+    };
+    refused(&other, USER.1, "certificate verify failed");
+}
+
+/// A balancer that takes the connection with no broker behind it.
+#[test]
+fn a_connection_that_is_closed_at_once_is_away() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || listener.incoming().for_each(drop));
+    for tls in ["", "tls = {}\n"] {
+        let setup = Setup::new("", &format!("[bus.kafka]\nbrokers = [\"127.0.0.1:{port}\"]\n{tls}"));
+        setup.edit("kind = \"journal\"", "kind = \"kafka\"");
+        let (code, text) = said(&setup.run(&["provision", "--if-reachable"]));
+        assert!(code == Some(0) && text.contains(LOUD), "{tls}{text}");
+    }
+    for keys in ["", "\nrequire_tls = true"] {
+        let server = NatsServer::stopped("");
+        let keys = format!("servers = [\"nats://127.0.0.1:{port}\"]{keys}");
+        let (code, text) = said(&server.setup("", &keys).run(&["provision", "--if-reachable"]));
+        assert!(code == Some(0) && text.contains(LOUD), "{keys}{text}");
+    }
 }
 
 #[test]

@@ -94,6 +94,33 @@ impl NatsServer {
         servers
     }
 
+    /// A server that wants certificates, with its authority in `ca.pem`, another in `other.pem`, a certificate of
+    /// another name in `stranger.pem`, and a stream.
+    pub fn with_tls() -> (Self, Operator) {
+        let mut server = Self::stopped("");
+        let script = r#"set -e
+for name in ca other; do
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=$name -keyout $name.key -out $name.pem
+done
+for name in server client stranger; do
+  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=$name -keyout $name.key -out $name.csr
+  if [ $name = stranger ]; then names=DNS:elsewhere; else names=DNS:localhost,IP:127.0.0.1; fi
+  printf "subjectAltName=$names\nextendedKeyUsage=serverAuth,clientAuth\n" > ext
+  openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out $name.pem
+done"#;
+        let made = Command::new("bash").args(["-c", script]).current_dir(server.path()).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        server.configure(&tls_with("server"));
+        server.run();
+        let at = |name: &str| server.path().join(name);
+        let options = async_nats::ConnectOptions::new()
+            .add_root_certificates(at("ca.pem"))
+            .add_client_certificate(at("client.pem"), at("client.key"));
+        let operator = server.operator_with(options);
+        operator.create(Operator::settings());
+        (server, operator)
+    }
+
     pub fn is_well(&self) -> bool {
         let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.monitor)) else { return false };
         let mut answer = String::new();
@@ -153,6 +180,13 @@ impl NatsServer {
         let context = runtime.block_on(async { jetstream::new(options.connect(self.url()).await.unwrap()) });
         Operator { context, runtime }
     }
+}
+
+/// Configuration of a server that wants certificates and shows this one.
+pub fn tls_with(certificate: &str) -> String {
+    format!(
+        "tls {{ cert_file: \"$DIR/{certificate}.pem\", key_file: \"$DIR/{certificate}.key\", ca_file: \"$DIR/ca.pem\", verify: true }}"
+    )
 }
 
 /// A message as the stream has it.
