@@ -23,7 +23,8 @@ def restricted(pod):
     spec = pod["spec"]
     found = [f"{key}" for key in ("hostNetwork", "hostPID", "hostIPC") if spec.get(key)]
     settings = spec.get("securityContext", {})
-    if settings.get("runAsNonRoot") is not True or settings.get("runAsUser") in (0, None):
+    # A user may be missing: then the platform gives one, and the kubelet refuses root.
+    if settings.get("runAsNonRoot") is not True or settings.get("runAsUser") == 0:
         found.append("runAsNonRoot")
     if settings.get("seccompProfile", {}).get("type") not in ("RuntimeDefault", "Localhost"):
         found.append("seccompProfile")
@@ -49,14 +50,14 @@ def promised(pod):
         found.append("service links")
     if spec.get("automountServiceAccountToken") is not False:
         found.append("a token")
-    for container in spec["containers"]:
+    for container in spec.get("initContainers", []) + spec["containers"]:
         if container["securityContext"].get("readOnlyRootFilesystem") is not True:
             found.append("a writable root")
         if not container.get("resources", {}).get("requests") or not container["resources"].get("limits", {}).get("memory"):
             found.append("no resources")
-        if any("subPath" in mount for mount in container["volumeMounts"]):
+        if any("subPath" in mount for mount in container.get("volumeMounts", [])):
             found.append("subPath, which never sees a changed Secret")
-        names = [entry["name"] for entry in container["env"]]
+        names = [entry["name"] for entry in container.get("env", [])]
         if len(names) != len(set(names)):
             found.append("a variable twice")
     return found

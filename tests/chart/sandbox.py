@@ -20,7 +20,11 @@ import pods
 
 INSIDE = pathlib.Path(__file__).with_name("inside.py")
 # What is served, and whether it is ready where no broker can be reached.
-SERVED = {"journal": True, "ingress": True, "spool-off": False}
+SERVED = {"journal": True, "ingress": True, "openshift": True, "spool-off": False}
+VALUES = pathlib.Path(__file__).resolve().parents[2] / "helm/hookbus/ci"
+IMAGE = "registry.example.com/hookbus"
+# What a platform that gives users takes for a pod that names none: any user, of the group of root.
+GIVEN = {"runAsUser": 1000680000, "runAsGroup": 0}
 
 
 def named_files(node, key=""):
@@ -32,13 +36,17 @@ def named_files(node, key=""):
     return [node] if key.endswith(("_file", "_files")) else []
 
 
-def config_of(documents, pod):
-    """The text of hookbus.toml as this pod sees it."""
+def config_of(documents, pod, feature):
+    """The text of hookbus.toml as this pod sees it; what somebody else's ConfigMap holds stands in the values, too."""
     volume = next(volume for volume in pod["spec"]["volumes"] if volume["name"] == "config")
     if "downwardAPI" in volume:
         return pod["metadata"]["annotations"]["hookbus.toml"]
     name = volume["configMap"]["name"]
-    return next(each for each in documents if each["kind"] == "ConfigMap" and each["metadata"]["name"] == name)["data"]["hookbus.toml"]
+    found = [each["data"]["hookbus.toml"] for each in documents if each["kind"] == "ConfigMap" and each["metadata"]["name"] == name]
+    if found:
+        return found[0]
+    values = yaml.safe_load((VALUES / feature).read_text())
+    return values["config"] if values["existingConfigMap"] == name else sys.exit(f"{feature}: there is no ConfigMap {name}")
 
 
 def fill(folder, mount, volume, config):
@@ -53,10 +61,9 @@ def fill(folder, mount, volume, config):
             (folder / inside.name).write_text("sixteen bytes, and more of them\n")
 
 
-def sandbox(binary, scratch, documents, pod, container):
+def sandbox(binary, scratch, config, pod, container):
     """The words of bubblewrap that stand before a command in this container."""
-    config = config_of(documents, pod)
-    settings = pod["spec"]["securityContext"]
+    settings = {**GIVEN, **pod["spec"]["securityContext"]}
     words = ["bwrap", "--unshare-all", "--die-with-parent", "--clearenv", "--chdir", "/"]
     words += ["--uid", str(settings["runAsUser"]), "--gid", str(settings["runAsGroup"])]
     words += ["--ro-bind", "/usr", "/usr", "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64"]
@@ -73,10 +80,10 @@ def sandbox(binary, scratch, documents, pod, container):
     return words + ["--remount-ro", "/"]
 
 
-def check(binary, documents, pod, container):
+def check(binary, config, pod, container):
     """What `hookbus check` finds wrong; nothing when all is well."""
     with tempfile.TemporaryDirectory() as scratch:
-        words = sandbox(binary, pathlib.Path(scratch), documents, pod, container)
+        words = sandbox(binary, pathlib.Path(scratch), config, pod, container)
         # The container's own command is only read, by asking for its help: its broker is not here.
         for command in (["check"], [*container["args"], "--help"]):
             done = subprocess.run([*words, "/hookbus", *command], capture_output=True, text=True, timeout=120)
@@ -85,10 +92,10 @@ def check(binary, documents, pod, container):
         return ""
 
 
-def serve(binary, documents, pod, ready):
+def serve(binary, config, pod, ready):
     """What goes wrong while the gateway's container is served and stopped."""
     container = pod["spec"]["containers"][0]
-    source = tomllib.loads(config_of(documents, pod))["sources"][0]
+    source = tomllib.loads(config)["sources"][0]
     sleep = container["lifecycle"]["preStop"]["sleep"]["seconds"]
     order = {
         "args": container["args"],
@@ -100,7 +107,7 @@ def serve(binary, documents, pod, ready):
         "grace": pod["spec"]["terminationGracePeriodSeconds"] - sleep,
     }
     with tempfile.TemporaryDirectory() as scratch:
-        words = sandbox(binary, pathlib.Path(scratch), documents, pod, container)
+        words = sandbox(binary, pathlib.Path(scratch), config, pod, container)
         words += ["--setenv", "PATH", "/usr/local/bin:/usr/bin", "python3", "/inside.py", json.dumps(order)]
         done = subprocess.run(words, capture_output=True, text=True, timeout=300)
         return "" if done.returncode == 0 else f"{done.stdout}{done.stderr}"
@@ -114,13 +121,17 @@ def main(folder, binary):
             documents = [document for document in yaml.safe_load_all(file.read_text()) if document]
             for document in documents:
                 pod = pods.pod_of(document)
-                for container in pod["spec"]["containers"] if pod else []:
+                if not pod:
+                    continue
+                config = config_of(documents, pod, file.name)
+                # A sidecar is somebody else's.
+                for container in (each for each in pod["spec"]["containers"] if each["image"].startswith(IMAGE)):
                     what = f"{file.name}: {document['kind']}: {container['name']}"
-                    jobs.append((what, threads.submit(check, binary, documents, pod, container)))
+                    jobs.append((what, threads.submit(check, binary, config, pod, container)))
                     checked += 1
                 feature = file.name.removesuffix("-values.yaml")
                 if document["kind"] in pods.WORKLOADS and feature in SERVED:
-                    jobs.append((f"{file.name}: served", threads.submit(serve, binary, documents, pod, SERVED[feature])))
+                    jobs.append((f"{file.name}: served", threads.submit(serve, binary, config, pod, SERVED[feature])))
         for what, job in jobs:
             if job.result():
                 problems.append(f"{what}: {job.result()}")

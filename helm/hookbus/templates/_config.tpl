@@ -1,5 +1,22 @@
 {{/* What the chart reads out of hookbus.toml. hookbus itself reads the text as it is; here it is only looked at. */}}
 
+{{/* The text of hookbus.toml: config, or else what is in the ConfigMap that is there already. In: root. */}}
+{{- define "hookbus.config" -}}
+{{- .Values.config | default (include "hookbus.existingConfig" .) -}}
+{{- end -}}
+
+{{/* The text in existingConfigMap; nothing without one, or while helm only renders. In: root. */}}
+{{- define "hookbus.existingConfig" -}}
+{{- with .Values.existingConfigMap -}}
+{{- dig "data" "hookbus.toml" "" (lookup "v1" "ConfigMap" (include "hookbus.namespace" $) .) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The name of the ConfigMap with it. In: root. */}}
+{{- define "hookbus.configMap" -}}
+{{- .Values.existingConfigMap | default (include "hookbus.fullname" .) -}}
+{{- end -}}
+
 {{/* A table below another one, as JSON; empty when it is absent or no table, which hookbus reports itself. In: of, key. */}}
 {{- define "hookbus.table" -}}
 {{- $table := get .of .key -}}
@@ -127,7 +144,7 @@ Everything that the chart wants to know of a configuration, as JSON. In: its tex
 
 {{/* StatefulSet where acknowledged events lie on a replica's disk, else Deployment. In: root. */}}
 {{- define "hookbus.workload" -}}
-{{- $facts := include "hookbus.facts" .Values.config | fromJson -}}
+{{- $facts := include "hookbus.facts" (include "hookbus.config" .) | fromJson -}}
 {{- ternary "StatefulSet" "Deployment" $facts.local -}}
 {{- end -}}
 

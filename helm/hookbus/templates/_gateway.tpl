@@ -10,7 +10,7 @@ metadata:
     {{- include "hookbus.podLabels" (dict "root" $root "component" "gateway") | nindent 4 }}
   annotations:
     # A changed configuration needs a restart, so it changes the pods. A changed Secret does not: hookbus reads it again.
-    checksum/config: {{ $values.config | sha256sum }}
+    checksum/config: {{ include "hookbus.config" $root | sha256sum }}
     {{- with $values.podAnnotations }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
@@ -31,6 +31,10 @@ spec:
     {{- $own := dict "labelSelector" (dict "matchLabels" (include "hookbus.selector" $root | fromYaml)) "matchLabelKeys" (list $.revision) }}
     - {{ mergeOverwrite dict (ternary dict $own (hasKey . "labelSelector")) . | toYaml | nindent 6 | trim }}
     {{- end }}
+  {{- end }}
+  {{- with $values.initContainers }}
+  initContainers:
+    {{- toYaml . | nindent 4 }}
   {{- end }}
   containers:
     - name: hookbus
@@ -58,8 +62,11 @@ spec:
       {{- end }}
       volumeMounts:
         {{- include "hookbus.volumeMounts" $mounts | nindent 8 }}
+    {{- with $values.extraContainers }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
   volumes:
-    {{- include "hookbus.volumes" (dict "root" $root "configMap" (include "hookbus.fullname" $root)
+    {{- include "hookbus.volumes" (dict "root" $root "configMap" (include "hookbus.configMap" $root)
       "broker" $values.broker.existingSecret "brokerTls" $values.broker.tlsSecret) | nindent 4 }}
     {{- if and .facts.local (not $values.persistence.enabled) }}
     - name: spool

@@ -4,12 +4,12 @@ what would happen, and what to do. A guard that only weighs a risk can be waived
 */}}
 
 {{- define "hookbus.guards" -}}
-{{- $facts := include "hookbus.facts" .Values.config | fromJson -}}
+{{- $facts := include "hookbus.facts" (include "hookbus.config" .) | fromJson -}}
 {{- $arguments := dict "root" . "facts" $facts -}}
 {{- $problems := "" -}}
 {{- /* The other guards look into the configuration: without one they would only make noise. */ -}}
-{{- $readable := and (trim .Values.config) (not $facts.error) -}}
-{{- range ternary (list "config" "files" "spool" "live" "drain" "shutdown" "exposure" "jobs" "complete") (list "config") (not (empty $readable)) -}}
+{{- $readable := and (trim (include "hookbus.config" .)) (not $facts.error) -}}
+{{- range ternary (list "config" "files" "spool" "live" "drain" "shutdown" "pods" "exposure" "service" "jobs" "alerts" "complete") (list "config") (not (empty $readable)) -}}
 {{- $problems = printf "%s%s" $problems (include (printf "hookbus.guards.%s" .) $arguments) -}}
 {{- end -}}
 {{- if trim $problems -}}
@@ -19,7 +19,14 @@ what would happen, and what to do. A guard that only weighs a risk can be waived
 
 {{- define "hookbus.guards.config" -}}
 {{- $facts := .facts -}}
-{{- if not (trim .root.Values.config) }}
+{{- $values := .root.Values -}}
+{{- $existing := include "hookbus.existingConfig" .root -}}
+{{- if and $existing (trim $values.config) (ne $existing $values.config) }}
+- config: differs from hookbus.toml in ConfigMap {{ $values.existingConfigMap }}, which the pods read; take one of them out, or make them the same
+{{- end }}
+{{- if and $values.existingConfigMap (not $existing) (not (trim $values.config)) }}
+- existingConfigMap: there is no ConfigMap {{ $values.existingConfigMap }} with a key hookbus.toml in namespace {{ include "hookbus.namespace" .root }}; make it first, or, where the chart is only rendered and cannot look, put the same text into config
+{{- else if not (trim (include "hookbus.config" .root)) }}
 - config: is required; put the text of your hookbus.toml there (--set-file config=hookbus.toml), every key is in config.example.toml
 {{- else if $facts.error }}
 - config: is not TOML: {{ $facts.error }}
@@ -129,6 +136,31 @@ what would happen, and what to do. A guard that only weighs a risk can be waived
 {{- end }}
 {{- end -}}
 
+{{/* What stands beside hookbus in its pods, or replaces them. */}}
+{{- define "hookbus.guards.pods" -}}
+{{- $values := .root.Values -}}
+{{- $names := list "hookbus" -}}
+{{- range concat $values.initContainers $values.extraContainers }}
+{{- if has .name $names }}
+- extraContainers, initContainers: there is a container {{ .name }} already; give each a name of its own
+{{- end }}
+{{- $names = append $names .name }}
+{{- end }}
+{{- $taken := list "config" "spool" "broker" "broker-tls" -}}
+{{- range $source, $_ := $values.sources }}{{ $taken = append $taken (include "hookbus.sourceVolume" $source) }}{{ end -}}
+{{- range $values.extraVolumes }}
+{{- if has .name $taken }}
+- extraVolumes: the chart has a volume {{ .name }} already; give yours another name
+{{- end }}
+{{- end }}
+{{- if and (not .facts.local) (or $values.updateStrategy.partition (ne $values.updateStrategy.type "RollingUpdate")) }}
+- updateStrategy: is that of a StatefulSet, and with spool = "off" in config there is a Deployment, whose replicas are alike; leave type and partition at their defaults
+{{- end }}
+{{- if and $values.updateStrategy.partition (ne $values.updateStrategy.type "RollingUpdate") }}
+- updateStrategy.partition: means nothing with type {{ $values.updateStrategy.type }}; set it to 0
+{{- end }}
+{{- end -}}
+
 {{/* Webhooks carry names and policy numbers; hookbus speaks plain HTTP and leaves TLS to what stands before it. */}}
 {{- define "hookbus.guards.exposure" -}}
 {{- $values := .root.Values -}}
@@ -158,8 +190,43 @@ what would happen, and what to do. A guard that only weighs a risk can be waived
 {{- end }}
 {{- end }}
 {{- end }}
+{{- range $values.httpRoute.filters }}
+{{- if or (eq .type "RequestRedirect") (and (eq .type "URLRewrite") (dig "urlRewrite" "path" false .)) }}
+- httpRoute.filters: a {{ .type }} would send webhooks to a path that no source has, or to a redirect that vendors need not follow; take it out
+{{- end }}
+{{- end }}
 {{- if and (ne $values.service.type "ClusterIP") (not $waived) }}
 - service.type: {{ $values.service.type }} would take webhooks without TLS; use ingress or httpRoute, or, if the load balancer ends TLS, accept it with waive: [plain_http]
+{{- end }}
+{{- end -}}
+
+{{/* What the Service is told must fit its type, and the addresses that the pods listen on. */}}
+{{- define "hookbus.guards.service" -}}
+{{- $service := .root.Values.service -}}
+{{- $outside := list "NodePort" "LoadBalancer" -}}
+{{- $balancer := list "LoadBalancer" -}}
+{{- range $key, $types := dict "nodePort" $outside "externalTrafficPolicy" $outside "loadBalancerClass" $balancer "loadBalancerSourceRanges" $balancer }}
+{{- if and (get $service $key) (not (has $service.type $types)) }}
+- service.{{ $key }}: means nothing with service.type {{ $service.type }}; take it out, or set the type to {{ join " or " $types }}
+{{- end }}
+{{- end }}
+{{- $isDual := hasSuffix "DualStack" $service.ipFamilyPolicy }}
+{{- if and (gt (len $service.ipFamilies) 1) (not $isDual) }}
+- service.ipFamilies: two of them need service.ipFamilyPolicy PreferDualStack or RequireDualStack
+{{- end }}
+{{- if and (or $isDual (has "IPv6" $service.ipFamilies)) (ne .root.Values.bindAddress "::") }}
+- bindAddress: the pods would not listen on IPv6, which service.ipFamilyPolicy or service.ipFamilies may send there; set it to "::", which takes IPv4 as well
+{{- end }}
+{{- end -}}
+
+{{/* A misspelt name would leave an alert as it is. */}}
+{{- define "hookbus.guards.alerts" -}}
+{{- $alerts := list -}}
+{{- range (.root.Files.Get "files/rules.yaml" | fromYaml).groups }}{{ range .rules }}{{ $alerts = append $alerts (get . "alert") }}{{ end }}{{ end -}}
+{{- range $name, $_ := .root.Values.prometheusRule.alerts }}
+{{- if not (has $name $alerts) }}
+- prometheusRule.alerts: there is no alert {{ $name }}; all are in docs/alerts.md
+{{- end }}
 {{- end }}
 {{- end -}}
 

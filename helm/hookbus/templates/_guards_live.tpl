@@ -3,7 +3,7 @@
 {{- define "hookbus.guards.live" -}}
 {{- $live := include "hookbus.live" .root | fromJson -}}
 {{- $arguments := merge (dict "live" $live) . -}}
-{{- range list "removed" "orphans" "fixed" -}}
+{{- range list "removed" "orphans" "fixed" "fixedService" -}}
 {{- include (printf "hookbus.guards.%s" .) $arguments -}}
 {{- end -}}
 {{- end -}}
@@ -43,7 +43,7 @@
 {{/* What Kubernetes refuses to change, with the ConfigMap changed before it says so. */}}
 {{- define "hookbus.guards.fixed" -}}
 {{- $values := .root.Values -}}
-{{- $namespace := .root.Release.Namespace -}}
+{{- $namespace := include "hookbus.namespace" .root -}}
 {{- $name := include "hookbus.fullname" .root -}}
 {{- $selector := include "hookbus.selector" .root | fromYaml -}}
 {{- $kind := ternary "statefulset" "deployment" .facts.local -}}
@@ -83,6 +83,21 @@
 {{- end }}
 {{- end -}}
 
+{{/* The same of the Service. */}}
+{{- define "hookbus.guards.fixedService" -}}
+{{- $service := .root.Values.service -}}
+{{- $name := include "hookbus.fullname" .root -}}
+{{- $live := dig "spec" dict (lookup "v1" "Service" (include "hookbus.namespace" .root) $name) -}}
+{{- $family := first (get $live "ipFamilies" | default list) -}}
+{{- if and $family $service.ipFamilies (ne $family (first $service.ipFamilies)) }}
+- service.ipFamilies: Kubernetes does not change {{ $family }} of Service {{ $name }}, its first family, in place; keep it first
+{{- end }}
+{{- $isBalancer := and (eq $service.type "LoadBalancer") (eq (get $live "type" | toString) "LoadBalancer") }}
+{{- if and $isBalancer (ne (get $live "loadBalancerClass" | default "") $service.loadBalancerClass) }}
+- service.loadBalancerClass: Kubernetes does not change it of Service {{ $name }} in place; keep {{ get $live "loadBalancerClass" | default "none" }}, or set service.type to ClusterIP for one upgrade
+{{- end }}
+{{- end -}}
+
 {{- define "hookbus.guards.drain" -}}
 {{- $values := .root.Values -}}
 {{- if and $values.drain.claims (eq .facts.kind "journal") }}
@@ -97,7 +112,7 @@
 {{- end }}
 {{- end }}
 {{- end }}
-{{- if and (or $values.provision.enabled $values.drain.claims) (gt (len ($values.provision.config | default $values.config)) 200000) }}
+{{- if and (or $values.provision.enabled $values.drain.claims) (gt (len ($values.provision.config | default (include "hookbus.config" .root))) 200000) }}
 - config: is longer than 200,000 bytes, which is more than a Job's pod takes in an annotation; provision by hand, with provision.enabled: false
 {{- end }}
 {{- end -}}

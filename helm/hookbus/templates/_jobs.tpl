@@ -44,7 +44,7 @@ leave it without one. In: root, args, attempts, deadline. */}}
 {{- $tls := $values.provision.tlsSecret | default $values.broker.tlsSecret -}}
 {{- $mounts := dict "root" .root "broker" $broker "brokerTls" $tls "spool" false -}}
 {{- include "hookbus.job" (dict "root" .root "component" "provision" "args" .args "attempts" .attempts "deadline" .deadline
-  "annotations" (dict "hookbus.toml" ($values.provision.config | default $values.config)) "mounts" $mounts
+  "annotations" (dict "hookbus.toml" ($values.provision.config | default (include "hookbus.config" .root))) "mounts" $mounts
   "volumes" (include "hookbus.volumes" (dict "root" .root "broker" $broker "brokerTls" $tls))
   "account" "default") -}}
 {{- end -}}

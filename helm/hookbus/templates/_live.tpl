@@ -7,7 +7,7 @@ As JSON. This chart in this release, whatever names it had before: a rename leav
 */}}
 {{- define "hookbus.live" -}}
 {{- $found := dict "sets" list "claims" list -}}
-{{- range (lookup "apps/v1" "StatefulSet" .Release.Namespace "").items -}}
+{{- range (lookup "apps/v1" "StatefulSet" (include "hookbus.namespace" .) "").items -}}
 {{- $labels := .metadata.labels | default dict -}}
 {{- $owner := get (.metadata.annotations | default dict) "meta.helm.sh/release-name" | default (get $labels "app.kubernetes.io/instance") -}}
 {{- /* Another alias of the chart in the same release is another gateway. */ -}}
@@ -18,7 +18,7 @@ As JSON. This chart in this release, whatever names it had before: a rename leav
 {{- $_ := set $found "sets" (append $found.sets $one) -}}
 {{- end -}}
 {{- end -}}
-{{- range (lookup "v1" "PersistentVolumeClaim" .Release.Namespace "").items -}}
+{{- range (lookup "v1" "PersistentVolumeClaim" (include "hookbus.namespace" .) "").items -}}
 {{- $labels := .metadata.labels | default dict -}}
 {{- $ours := and (eq (get $labels "app.kubernetes.io/instance" | toString) $.Release.Name) (eq (get $labels "app.kubernetes.io/component" | toString) "gateway") -}}
 {{- if and $ours (regexMatch "^spool-.+-[0-9]+$" .metadata.name) (not .metadata.deletionTimestamp) -}}
@@ -40,7 +40,7 @@ As JSON. This chart in this release, whatever names it had before: a rename leav
 {{- $ours := list -}}
 {{- range .live.sets }}{{ $ours = append $ours .name }}{{ end -}}
 {{- $others := list -}}
-{{- range (lookup "apps/v1" "StatefulSet" .root.Release.Namespace "").items }}{{ $others = append $others .metadata.name }}{{ end -}}
+{{- range (lookup "apps/v1" "StatefulSet" (include "hookbus.namespace" .root) "").items }}{{ $others = append $others .metadata.name }}{{ end -}}
 {{- $orphans := list -}}
 {{- range .live.claims -}}
 {{- $set := regexReplaceAll "^spool-(.+)-[0-9]+$" . "${1}" -}}
@@ -54,6 +54,6 @@ As JSON. This chart in this release, whatever names it had before: a rename leav
 {{/* The replicas of the workload as it is now, where an autoscaler counts them: a number that left the manifest would fall to one.
 Nothing where there is none yet. In: root. */}}
 {{- define "hookbus.liveReplicas" -}}
-{{- $live := lookup "apps/v1" (include "hookbus.workload" .) .Release.Namespace (include "hookbus.fullname" .) -}}
+{{- $live := lookup "apps/v1" (include "hookbus.workload" .) (include "hookbus.namespace" .) (include "hookbus.fullname" .) -}}
 {{- if $live }}{{ dig "spec" "replicas" 1 $live | int }}{{ end -}}
 {{- end -}}

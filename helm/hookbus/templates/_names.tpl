@@ -20,7 +20,27 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: gateway
 {{- end -}}
 
-{{/* Labels of an object. In: root, component. */}}
+{{/* Where everything lives. */}}
+{{- define "hookbus.namespace" -}}
+{{- .Values.namespaceOverride | default .Release.Namespace -}}
+{{- end -}}
+
+{{/* An object's metadata. In: root, name, component; labels and annotations (more of them); namespace (another one). */}}
+{{- define "hookbus.metadata" -}}
+name: {{ .name | quote }}
+{{- /* Without an override it stays open, for those who render and apply elsewhere. */}}
+{{- with .namespace | default .root.Values.namespaceOverride }}
+namespace: {{ . | quote }}
+{{- end }}
+labels:
+  {{- include "hookbus.labels" . | nindent 2 }}
+{{- with .annotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* Labels of an object: the chart's own win. In: root, component, labels (more of them). */}}
 {{- define "hookbus.labels" -}}
 {{- $own := dict
   "app.kubernetes.io/name" (include "hookbus.name" .root)
@@ -30,7 +50,7 @@ app.kubernetes.io/component: gateway
   "app.kubernetes.io/part-of" "hookbus"
   "app.kubernetes.io/managed-by" .root.Release.Service
   "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
-{{- mergeOverwrite dict .root.Values.commonLabels $own | toYaml -}}
+{{- mergeOverwrite dict .root.Values.commonLabels (.labels | default dict) $own | toYaml -}}
 {{- end -}}
 
 {{/* Labels of a pod. None that changes with the chart's version alone, which would restart every pod. In: root, component. */}}

@@ -11,6 +11,17 @@ imagePullSecrets:
 {{- end }}
 securityContext:
   {{- toYaml .Values.podSecurityContext | nindent 2 }}
+{{- with .Values.runtimeClassName }}
+runtimeClassName: {{ . | quote }}
+{{- end }}
+{{- with .Values.hostAliases }}
+hostAliases:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- with .Values.nodeSelector }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
@@ -39,7 +50,7 @@ resources:
   value: {{ include "hookbus.address" (dict "root" .root "port" 8080) | quote }}
 - name: HOOKBUS__ADMIN__ADDRESS
   value: {{ include "hookbus.address" (dict "root" .root "port" 9464) | quote }}
-{{- $facts := include "hookbus.facts" .root.Values.config | fromJson }}
+{{- $facts := include "hookbus.facts" (include "hookbus.config" .root) | fromJson }}
 {{- if not $facts.workers }}
 # hookbus counts the node's CPUs, of which a pod gets its share.
 - name: HOOKBUS__LISTENER__WORKERS
