@@ -21,7 +21,8 @@ BIN = ROOT / "target/cluster/bin"
 START_SECONDS = 90
 STOP_SECONDS = 10
 POLL_SECONDS = 0.5
-VOLUMES = 60
+# Of each class; nobody cleans one that was used.
+VOLUMES = 100
 # The classes, and the access mode of their volumes: the one is the default, the other is what ci/journal-values.yaml asks for.
 CLASSES = {"standard": "ReadWriteOnce", "fast": "ReadWriteOncePod"}
 TOKEN = "loopback-only"

@@ -27,17 +27,33 @@ def values_of(file):
 
 class Release:
     def __init__(self, control, namespace, values, helm=4, name="hb"):
-        self.control, self.namespace, self.values, self.name, self.chart = control, namespace, values, name, CHART
+        self.control, self.values, self.name, self.chart = control, values, name, CHART
+        # Where helm keeps its release, and where its objects are.
+        self.home, self.namespace = namespace, values.get("namespaceOverride", namespace)
         self.program = ROOT / f"target/tools/chart/helm{helm}/helm"
-        labels = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": RESTRICTED}}
-        control.kubectl("create", "-f", "-", input=json.dumps(labels))
+        for each in {self.home, self.namespace}:
+            self.given({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": each, "labels": RESTRICTED}})
+        self.config_map = values.get("existingConfigMap")
+        if self.config_map and "config" in values:
+            self.give_config(values["config"])
+
+    def given(self, thing):
+        """What is there before the release, and may be there from another one."""
+        self.control.kubectl("apply", "-f", "-", input=json.dumps(thing))
+
+    def give_config(self, text):
+        metadata = {"name": self.config_map, "namespace": self.namespace}
+        self.given({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"hookbus.toml": text}})
+
+    def is_given(self, kind, name):
+        return (kind, name) in OWN or (kind, name) == ("ConfigMap", self.config_map)
 
     def kubectl(self, *arguments, **options):
         return self.control.kubectl("--namespace", self.namespace, *arguments, **options)
 
     def helm(self, *words, values=None):
         """Runs helm, and gives back whether it went well and all that it said."""
-        command = [self.program, *words, "--namespace", self.namespace]
+        command = [self.program, *words, "--namespace", self.home]
         stdin = None
         if values is not None:
             command += ["--values", "-"]
@@ -86,7 +102,7 @@ class Release:
         for item in items:
             kind, name = item["kind"], item["metadata"]["name"]
             # A Job says what has been done, and each upgrade may have another.
-            if (kind, name) in OWN or kind in ("Job", "Pod"):
+            if self.is_given(kind, name) or kind in ("Job", "Pod"):
                 continue
             item.pop("status", None)
             for changing in ("managedFields", "resourceVersion"):
@@ -97,7 +113,7 @@ class Release:
     def left(self):
         """What somebody still finds, apart from the volumes of a spool."""
         names = [(item["kind"], item["metadata"]["name"]) for item in self.get(*KINDS, "pods")]
-        return [each for each in names if each not in OWN and each[0] != "PersistentVolumeClaim"]
+        return [each for each in names if not self.is_given(*each) and each[0] != "PersistentVolumeClaim"]
 
     def same(self, before, what):
         after = self.state()

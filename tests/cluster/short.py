@@ -10,6 +10,7 @@ import traceback
 import changes
 import left_behind
 import lives
+import pages
 from control import ROOT, Control, Failed
 
 AT_ONCE = 4
@@ -29,7 +30,7 @@ def tried(control, name, scenario):
 
 
 def main(words):
-    scenarios = {name: scenario for name, scenario in (changes.every() | left_behind.every() | lives.every()).items() if not words or any(word in name for word in words)}
+    scenarios = {name: scenario for name, scenario in (changes.every() | left_behind.every() | pages.every() | lives.every()).items() if not words or any(word in name for word in words)}
     begin = time.monotonic()
     with Control(ROOT / "target/cluster/short") as control:
         print(f"{'control plane':34} {time.monotonic() - begin:5.1f} s", flush=True)
