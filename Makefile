@@ -106,6 +106,7 @@ tools: ## fetch the tools that tests use into target/tools
 
 ci: lint test simulate fuzz-smoke ## what CI runs after demo and vendors
 	cargo bench --locked --profile dev --bench rooms --bench gateway --bench cost -- --test
+	tests/cluster/run
 
 clean: ## remove everything that was built or fetched
 	cargo clean
