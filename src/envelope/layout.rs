@@ -6,7 +6,7 @@ use std::fmt::Display;
 
 use super::{
     attributes::{Attribute, Attributes},
-    route::{Template, catch_all, quarantine},
+    route::{Address, Template, catch_all, quarantine},
 };
 use crate::{
     event::{Kind, Reading},
@@ -23,7 +23,7 @@ pub(crate) fn fingerprint(signed: &[u8]) -> u64 {
 
 /// Only a documented type reaches the template, or a routable one where the operator wants it; everything else has a
 /// fixed subject (P6).
-pub(crate) fn route(kind: &Kind, source: &Identity, template: &Template) -> String {
+pub(crate) fn route<'a>(kind: &'a Kind, source: &'a Identity, template: &'a Template) -> Address<'a> {
     match kind {
         Kind::Documented(entry) => template.render(source, entry.event),
         Kind::Unlisted(event_type) if template.routes_unknown() => template.render(source, event_type),
@@ -79,7 +79,7 @@ impl Circumstances<'_> {
         attributes.push(Attribute::Sequence, sequence);
         attributes.push(Attribute::Traceparent, trace);
         push_some(&mut attributes, Attribute::QuarantineReason, quarantine);
-        attributes.push_parts(Attribute::Route, &[&route(&reading.kind, source, template)]);
+        attributes.push(Attribute::Route, &route(&reading.kind, source, template));
         let message_id = format_args!("{vendor}/{source_name}/{}/{fingerprint:016x}{suffix}", reading.id);
         attributes.push(Attribute::MessageId, &message_id);
         attributes.push(Attribute::Hop, hop);

@@ -39,18 +39,34 @@ const FIELDS: [(&str, Field); 5] = [
     ("category", Field::Category),
 ];
 
+/// A subject (or topic) that is written where it is wanted, and nowhere before.
+#[derive(Debug, Clone, Copy)]
+pub enum Address<'a> {
+    /// That of a source's event type.
+    OfType(&'a Template, &'a Identity, &'a str),
+    /// One that a vendor's events share.
+    Fixed(&'a str, &'static str),
+}
+
+impl fmt::Display for Address<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Address::OfType(template, source, event_type) => template.write(source, event_type, f),
+            Address::Fixed(vendor, last) => {
+                ["webhooks.", vendor, ".", last].into_iter().try_for_each(|part| f.write_str(part))
+            }
+        }
+    }
+}
+
 /// Where a vendor's events go that have no subject, or no topic, of their own.
-pub fn catch_all(vendor: &str) -> String {
-    fixed(vendor, "unknown")
+pub fn catch_all(vendor: &str) -> Address<'_> {
+    Address::Fixed(vendor, "unknown")
 }
 
 /// Where a vendor's events go that cannot be read.
-pub fn quarantine(vendor: &str) -> String {
-    fixed(vendor, "quarantine")
-}
-
-fn fixed(vendor: &str, last: &str) -> String {
-    ["webhooks.", vendor, ".", last].concat()
+pub fn quarantine(vendor: &str) -> Address<'_> {
+    Address::Fixed(vendor, "quarantine")
 }
 
 impl Template {
@@ -66,19 +82,21 @@ impl Template {
     }
 
     /// The subject of a source's event. `{tenant}` is `none` without one, `{category}` the type's first token.
-    pub fn render(&self, source: &Identity, event_type: &str) -> String {
-        let mut subject = String::with_capacity(96);
-        for piece in &self.pieces {
-            subject.push_str(match piece {
+    pub fn render<'a>(&'a self, source: &'a Identity, event_type: &'a str) -> Address<'a> {
+        Address::OfType(self, source, event_type)
+    }
+
+    fn write(&self, source: &Identity, event_type: &str, out: &mut impl fmt::Write) -> fmt::Result {
+        self.pieces.iter().try_for_each(|piece| {
+            out.write_str(match piece {
                 Piece::Text(text) => text,
                 Piece::Field(Field::Vendor) => source.vendor.as_str(),
                 Piece::Field(Field::Source) => &source.name,
                 Piece::Field(Field::Tenant) => source.tenant.as_deref().unwrap_or("none"),
                 Piece::Field(Field::Type) => event_type,
                 Piece::Field(Field::Category) => event_type.split('.').next().unwrap_or_default(),
-            });
-        }
-        subject
+            })
+        })
     }
 }
 
@@ -126,7 +144,7 @@ impl FromStr for Template {
             tenant: None,
             environment: "test".into(),
         };
-        if template.render(&probe, "a.b").split('.').all(is_token) {
+        if template.render(&probe, "a.b").to_string().split('.').all(is_token) {
             Ok(template)
         } else {
             Err("a subject is made of tokens of letters, digits, `_` and `-`, with single dots between".into())
@@ -154,7 +172,7 @@ mod tests {
             tenant: None,
             environment: "test".into(),
         };
-        assert_eq!(template.render(&source, "file.failed"), "webhooks.audit1.none.acme.file");
+        assert_eq!(template.render(&source, "file.failed").to_string(), "webhooks.audit1.none.acme.file");
         assert_eq!(template.to_string(), "webhooks.{vendor}.{tenant}.{source}.{category}");
         assert_eq!("webhooks.{vendor}.{type}".parse(), Ok(Template::default()));
         for bad in ["webhooks.{nope}", "a..{type}", "a.{type", "$JS.{type}", "a b", "", "{type}.>"] {

@@ -36,17 +36,20 @@ pub fn routes(sources: &[Identity], template: &Template) -> Vec<Route> {
 
 fn of_source(source: &Identity, template: &Template) -> Vec<Route> {
     let (vendor, name) = (source.vendor, source.vendor.as_str());
-    let pattern = pattern(&template.render(source, TYPE));
-    let by_template =
-        |content, event| Route { address: template.render(source, event), pattern: pattern.clone(), content };
+    let pattern = pattern(&template.render(source, TYPE).to_string());
+    let by_template = |content, event| Route {
+        address: template.render(source, event).to_string(),
+        pattern: pattern.clone(),
+        content,
+    };
     let fixed = |content, address: String| Route { pattern: address.clone(), address, content };
     let mut routes: Vec<Route> =
         vendor.profile().event_types().map(|event| by_template(Content::Documented(vendor, event), event)).collect();
     if template.routes_unknown() {
         routes.push(by_template(Content::Unlisted(vendor), TYPE));
     }
-    routes.push(fixed(Content::Unlisted(vendor), route::catch_all(name)));
-    routes.push(fixed(Content::Quarantine(vendor), route::quarantine(name)));
+    routes.push(fixed(Content::Unlisted(vendor), route::catch_all(name).to_string()));
+    routes.push(fixed(Content::Quarantine(vendor), route::quarantine(name).to_string()));
     routes
 }
 

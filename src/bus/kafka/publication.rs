@@ -33,7 +33,7 @@ impl Shared {
     pub(super) fn hand_over(&self, message: &Message) -> Result<UnderWay, PublishError> {
         let known = self.topics.load();
         let known = known.as_ref().ok_or(PublishError::Refused)?;
-        let catch_all = route::catch_all(message.get(Attribute::Vendor));
+        let catch_all = route::catch_all(message.get(Attribute::Vendor)).to_string();
         let topic = known.choose(message.route(), &catch_all);
         if topic != Some(message.route()) {
             // A topic that was made a moment ago is found by looking again.

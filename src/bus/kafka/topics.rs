@@ -32,7 +32,7 @@ pub fn names<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
 
 /// Whether this is a vendor's catch-all topic.
 pub fn is_catch_all(topic: &str) -> bool {
-    Vendor::ALL.iter().any(|vendor| topic == route::catch_all(vendor.as_str()))
+    Vendor::ALL.iter().any(|vendor| topic == route::catch_all(vendor.as_str()).to_string())
 }
 
 /// The topics that exist.

@@ -77,7 +77,7 @@ fn route_today(message: &Message, template: &Template) -> Option<String> {
         tenant: message.attributes.get(Attribute::Tenant).map(Into::into),
         environment: message.get(Attribute::Environment).into(),
     };
-    Some(route(&kind, &source, template))
+    Some(route(&kind, &source, template).to_string())
 }
 
 /// Reads the body of a message in quarantine as it would be read today. The attributes of a message come
