@@ -31,9 +31,9 @@ pub fn percent_decode(text: &str) -> Cow<'_, str> {
     percent_encoding::percent_decode_str(text).decode_utf8_lossy()
 }
 
-/// The inside of a JSON string: `"`, `\` and control characters as escapes, everything else as it is.
-pub fn json_string(text: &str, out: &mut Vec<u8>) {
-    escape_bytes(text.as_bytes(), is_quote_or_backslash, out);
+/// The inside of a JSON string, of the bytes of a text: `"`, `\` and control characters as escapes, everything else as it is.
+pub fn json_string(text: &[u8], out: &mut Vec<u8>) {
+    escape_bytes(text, is_quote_or_backslash, out);
 }
 
 /// JSON on one line: control characters, which only a literal that is no JSON can hold, as escapes.
@@ -137,7 +137,7 @@ mod tests {
     fn a_json_string_reads_back() {
         for text in ["plain é", "a \"b\" \\ \n\u{1}\u{1f}\u{7f}"] {
             let mut json = b"\"".to_vec();
-            json_string(text, &mut json);
+            json_string(text.as_bytes(), &mut json);
             json.push(b'"');
             assert_eq!(serde_json::from_slice::<String>(&json).unwrap(), text);
         }

@@ -109,7 +109,7 @@ mod tests {
                 for encoding in [Encoding::Structured, Encoding::Binary] {
                     let headers: Vec<_> = written.headers(binding, encoding).collect();
                     let find = |name: &str| Some(headers.iter().find(|(found, _)| *found == name)?.1.as_ref());
-                    let read = message(binding, written.route(), find, &written.payload(encoding));
+                    let read = message(binding, written.route(), find, &written.payload(encoding).into_owned().into());
                     assert_eq!(read.as_ref(), Some(&written), "{binding:?} {encoding:?}");
                 }
             }

@@ -185,13 +185,18 @@ impl Attributes {
 
     /// All of them, in the order they were set; codes that a later version added are passed over.
     pub fn iter(&self) -> impl Iterator<Item = (Attribute, &str)> {
+        self.iter_bytes().filter_map(|(attribute, value)| Some((attribute, std::str::from_utf8(value).ok()?)))
+    }
+
+    /// The same as bytes: to look whether they are UTF-8, which they are, costs more than to copy them.
+    pub fn iter_bytes(&self) -> impl Iterator<Item = (Attribute, &[u8])> {
         let mut rest = self.encoded.as_slice();
         std::iter::from_fn(move || {
             let (code, value, tail) = split(rest)?;
             rest = tail;
             Some((code, value))
         })
-        .filter_map(|(code, value)| Some((Attribute::from_code(code)?, std::str::from_utf8(value).ok()?)))
+        .filter_map(|(code, value)| Some((Attribute::from_code(code)?, value)))
     }
 }
 

@@ -96,14 +96,25 @@ impl Message {
 
     /// The whole event as one JSON object with the body's own bytes as `data`.
     pub fn structured(&self) -> Vec<u8> {
-        let mut json = Vec::with_capacity(self.attributes.encoded().len() + self.body.len() + 256);
+        let mut json = Vec::with_capacity(self.structured_room());
+        self.write_structured(&mut json);
+        json
+    }
+
+    /// Bytes that nearly every event has room in as one JSON object.
+    pub fn structured_room(&self) -> usize {
+        self.attributes.encoded().len() + self.body.len() + 256
+    }
+
+    /// Adds what [`Message::structured`] gives.
+    pub fn write_structured(&self, json: &mut Vec<u8>) {
         json.extend_from_slice(br#"{"specversion":"1.0""#);
-        for (attribute, value) in self.attributes.iter() {
+        for (attribute, value) in self.attributes.iter_bytes() {
             if let Some(name) = attribute.name() {
                 json.extend_from_slice(b",\"");
                 json.extend_from_slice(name.as_bytes());
                 json.extend_from_slice(b"\":\"");
-                text::json_string(value, &mut json);
+                text::json_string(value, json);
                 json.push(b'"');
             }
         }
@@ -116,14 +127,13 @@ impl Message {
             json.push(b'"');
         }
         json.push(b'}');
-        json
     }
 
     /// The payload: the whole event in structured mode, the body alone in binary mode.
-    pub fn payload(&self, encoding: Encoding) -> Bytes {
+    pub fn payload(&self, encoding: Encoding) -> Cow<'_, [u8]> {
         match encoding {
             Encoding::Structured => self.structured().into(),
-            Encoding::Binary => self.body.clone(),
+            Encoding::Binary => self.body.as_ref().into(),
         }
     }
 
@@ -142,8 +152,9 @@ impl Message {
         let content_type = binding.content_type(encoding, self.get(Attribute::DataContentType));
         let content_type = content_type.map(|value| (CONTENT_TYPE, Cow::from(value)));
         let version = (encoding == Encoding::Binary).then_some((binding.version_header(), Cow::from("1.0")));
-        let others = self.attributes.iter().filter_map(move |(attribute, value)| {
+        let others = self.attributes.iter_bytes().filter_map(move |(attribute, value)| {
             let name = binding.header(attribute, encoding)?;
+            let value = std::str::from_utf8(value).ok()?;
             let is_encoded = binding == Binding::Nats && attribute.name().is_some();
             Some((name, if is_encoded { text::percent_encode(value) } else { Cow::from(value) }))
         });
@@ -189,7 +200,7 @@ mod tests {
     fn the_payload_is_the_event_or_the_body() {
         let message = message(b"{}", JSON);
         assert_eq!(message.payload(Encoding::Structured), message.structured());
-        assert_eq!(message.payload(Encoding::Binary), b"{}"[..]);
+        assert_eq!(*message.payload(Encoding::Binary), b"{}"[..]);
         assert_eq!((message.route(), message.get(Attribute::Subject)), ("webhooks.audit1.unknown", ""));
     }
 

@@ -5,13 +5,15 @@
 
 use std::{
     future::ready,
+    io::Write as _,
     pin::pin,
     sync::{Arc, PoisonError, atomic::Ordering},
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use async_nats::PublishErrorKind;
+use async_nats::{PublishErrorKind, Subject};
+use bytes::Bytes;
 use tokio::{
     sync::oneshot,
     task::coop::unconstrained,
@@ -26,6 +28,7 @@ use super::{
 };
 use crate::{
     bus::publication::{Ack, Publication, PublishError},
+    config::Encoding,
     envelope::Message,
 };
 
@@ -35,6 +38,16 @@ const PAUSE: Duration = Duration::from_millis(250);
 const SHORT_PAUSE: Duration = Duration::from_millis(50);
 /// Answers "no responders" before the broker is asked whether there is a stream: elections look the same.
 const DOUBTS: u32 = 3;
+/// Digits of a ticket's number: those of the largest.
+const NUMBER_DIGITS: usize = 20;
+
+/// What the client takes of a message beside its headers: three parts of one piece of memory, but for a payload that is the
+/// body itself. Texts of their own would be copied by the client.
+struct Parts {
+    subject: Subject,
+    reply_to: Subject,
+    payload: Bytes,
+}
 
 /// Gives a message to the client and waits for its answer, on the connection's event loop: a caller that polls late, or
 /// never, delays no other publication.
@@ -62,7 +75,6 @@ pub(super) fn publish_here(own: Arc<Shared>, message: Message) -> Publication {
 
 async fn run(shared: Arc<Shared>, message: Message) -> Result<Ack, PublishError> {
     let ticket = shared.inflight.ticket();
-    let reply_to = format!("{}{}", shared.inbox, ticket.number());
     let deadline = Instant::now() + shared.publish_timeout;
     // Whether an attempt has ended without an answer: the message may be stored, or be stored later.
     let mut unknown = false;
@@ -70,7 +82,7 @@ async fn run(shared: Arc<Shared>, message: Message) -> Result<Ack, PublishError>
     let before = shared.common.incarnations.before();
     loop {
         let answer = ticket.wait(message.attributes.clone());
-        let Ok(handed_over) = timeout_at(deadline, shared.hand_over(&message, &ticket, &reply_to)).await else {
+        let Ok(handed_over) = timeout_at(deadline, shared.hand_over(&message, &ticket)).await else {
             return Err(shared.given_up(unknown, message.route()).await);
         };
         handed_over?;
@@ -110,7 +122,7 @@ async fn run(shared: Arc<Shared>, message: Message) -> Result<Ack, PublishError>
 
 impl Shared {
     /// Waits for its turn and for a connection, then gives the message to the client.
-    async fn hand_over(&self, message: &Message, ticket: &Ticket<'_>, reply_to: &str) -> Result<(), PublishError> {
+    async fn hand_over(&self, message: &Message, ticket: &Ticket<'_>) -> Result<(), PublishError> {
         let _turn = self.turn.lock().await;
         let connection = self.connected().await?;
         self.common.judged().await;
@@ -118,8 +130,7 @@ impl Shared {
             return Err(PublishError::Refused);
         }
         let headers = headers(message, &self.stream, self.encoding);
-        let (subject, reply_to) = (message.route().to_owned(), reply_to.to_owned());
-        let payload = message.payload(self.encoding);
+        let Parts { subject, reply_to, payload } = self.parts(message, ticket)?;
         ticket.goes_over(connection);
         let handed_over = self.client.publish_with_reply_and_headers(subject, reply_to, headers, payload).await;
         handed_over.map_err(|error| match error.kind() {
@@ -127,6 +138,29 @@ impl Shared {
             PublishErrorKind::InvalidSubject => PublishError::Unroutable,
             // The client is closed.
             PublishErrorKind::Send => PublishError::Refused,
+        })
+    }
+
+    fn parts(&self, message: &Message, ticket: &Ticket<'_>) -> Result<Parts, PublishError> {
+        let (route, inbox) = (message.route(), self.inbox.as_str());
+        let mut whole = Vec::with_capacity(route.len() + inbox.len() + NUMBER_DIGITS + message.structured_room());
+        whole.extend_from_slice(route.as_bytes());
+        // Writing to a Vec cannot fail.
+        let _infallible = write!(whole, "{inbox}{}", ticket.number());
+        let payload_starts = whole.len();
+        let payload = match self.encoding {
+            Encoding::Structured => {
+                message.write_structured(&mut whole);
+                None
+            }
+            Encoding::Binary => Some(message.body.clone()),
+        };
+        let whole = Bytes::from(whole);
+        let text = |range| Subject::from_utf8(whole.slice(range)).map_err(|_| PublishError::Unroutable);
+        Ok(Parts {
+            subject: text(0..route.len())?,
+            reply_to: text(route.len()..payload_starts)?,
+            payload: payload.unwrap_or_else(|| whole.slice(payload_starts..)),
         })
     }
 
