@@ -16,14 +16,15 @@ use super::{ends::Partitions, shared::Shared};
 use crate::{
     bus::publication::{Ack, PublishError},
     config::Encoding,
-    envelope::{Message, attributes::Attribute, message::Binding, route},
+    envelope::{Attributes, Message, attributes::Attribute, message::Binding, route},
     wake,
 };
 
 /// A message in the producer's queue.
 pub(super) struct UnderWay {
     delivery: DeliveryFuture,
-    catch_all: String,
+    /// For its vendor's catch-all, should its topic go.
+    attributes: Attributes,
     /// Where its topic ended when it was handed over.
     ends: Option<Arc<Partitions>>,
 }
@@ -33,13 +34,12 @@ impl Shared {
     pub(super) fn hand_over(&self, message: &Message) -> Result<UnderWay, PublishError> {
         let known = self.topics.load();
         let known = known.as_ref().ok_or(PublishError::Refused)?;
-        let catch_all = route::catch_all(message.get(Attribute::Vendor)).to_string();
-        let topic = known.choose(message.route(), &catch_all);
-        if topic != Some(message.route()) {
+        let topic = known.choose(message.route(), || catch_all(&message.attributes));
+        if topic.as_deref() != Some(message.route()) {
             // A topic that was made a moment ago is found by looking again.
             self.signal.look_again();
         }
-        let topic = topic.ok_or(PublishError::Unroutable)?;
+        let topic = &*topic.ok_or(PublishError::Unroutable)?;
         if self.refused.load().contains(topic) {
             return Err(PublishError::Unsafe);
         }
@@ -49,7 +49,7 @@ impl Shared {
         let record = FutureRecord::to(topic).key(key).payload(&payload[..]).headers(headers);
         let ends = self.ends.of(topic);
         let delivery = self.send(record)?;
-        Ok(UnderWay { delivery, catch_all, ends })
+        Ok(UnderWay { delivery, attributes: message.attributes.clone(), ends })
     }
 
     fn send(&self, record: FutureRecord<'_, str, [u8]>) -> Result<DeliveryFuture, PublishError> {
@@ -87,7 +87,7 @@ impl Shared {
 impl UnderWay {
     /// Waits for the delivery report.
     pub(super) async fn resolve(self, shared: Arc<Shared>) -> Result<Ack, PublishError> {
-        let UnderWay { delivery, catch_all, ends } = self;
+        let UnderWay { delivery, attributes, ends } = self;
         let message = match flat(wake::gather(delivery).await) {
             Ok(Delivery { partition, offset, .. }) => {
                 shared.acknowledged.store(true, Ordering::Relaxed);
@@ -100,6 +100,7 @@ impl UnderWay {
             Err((code, Some(message))) if is_unknown_topic(code) => message,
             Err((code, message)) => return Err(shared.refusal(code, message.as_ref())),
         };
+        let catch_all = catch_all(&attributes);
         if message.topic() == catch_all {
             return Err(PublishError::Unroutable);
         }
@@ -114,6 +115,10 @@ impl UnderWay {
             Err((code, message)) => Err(shared.refusal(code, message.as_ref())),
         }
     }
+}
+
+fn catch_all(attributes: &Attributes) -> String {
+    route::catch_all(attributes.get(Attribute::Vendor).unwrap_or_default()).to_string()
 }
 
 type Failed = (Option<RDKafkaErrorCode>, Option<OwnedMessage>);

@@ -3,7 +3,10 @@
 //! In: the configuration, and what the brokers list. Out: a topic for each message. The names come from the template and
 //! the catalogue only, never from a body.
 
-use std::collections::{BTreeSet, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashSet},
+};
 
 use rdkafka::metadata::{Metadata, MetadataTopic};
 
@@ -47,8 +50,9 @@ impl Known {
     }
 
     /// The topic for an event: its own, else the catch-all, if they exist.
-    pub(super) fn choose<'a>(&self, route: &'a str, catch_all: &'a str) -> Option<&'a str> {
-        [route, catch_all].into_iter().find(|topic| self.topics.contains(*topic))
+    pub(super) fn choose<'a>(&self, route: &'a str, catch_all: impl FnOnce() -> String) -> Option<Cow<'a, str>> {
+        let own = self.topics.contains(route).then_some(Cow::Borrowed(route));
+        own.or_else(|| Some(catch_all()).filter(|topic| self.topics.contains(topic)).map(Cow::Owned))
     }
 
     /// Whether it exists.
@@ -106,9 +110,9 @@ mod tests {
     #[test]
     fn a_topic_that_exists_is_taken_and_else_the_catch_all() {
         let known = |topics: &[&str]| Known::new(topics.iter().map(|topic| (*topic).to_owned()).collect());
-        assert_eq!(known(&["a", "c"]).choose("a", "c"), Some("a"));
-        assert_eq!(known(&["b", "c"]).choose("a", "c"), Some("c"));
-        assert_eq!(known(&["b"]).choose("a", "c"), None);
+        assert_eq!(known(&["a", "c"]).choose("a", || unreachable!("not wanted")), Some("a".into()));
+        assert_eq!(known(&["b", "c"]).choose("a", || "c".into()), Some("c".into()));
+        assert_eq!(known(&["b"]).choose("a", || "c".into()), None);
         let expected = BTreeSet::from(["a".to_owned(), "b".to_owned()]);
         assert_eq!(known(&["b"]).missing(&expected), BTreeSet::from(["a"]));
     }
