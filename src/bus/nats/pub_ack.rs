@@ -7,9 +7,11 @@ use async_nats::{
     StatusCode,
     jetstream::{publish::PublishAck, response::Response},
 };
-use memchr::memmem;
 
-use crate::bus::publication::{Ack, PublishError};
+use crate::{
+    bus::publication::{Ack, PublishError},
+    json::{self, Scope},
+};
 
 /// No room: the stream, or one subject of it, is full and discards what is new.
 const STREAM_FULL: u64 = 10_077;
@@ -50,18 +52,36 @@ pub(super) fn meaning(reply: &async_nats::Message, stream: &str) -> Meaning {
     if reply.status == Some(StatusCode::NO_RESPONDERS) {
         return Meaning::NoResponders;
     }
-    // Nearly always an acknowledgement, read without the buffer that `Response`, one of two shapes, costs. An error may
-    // have an acknowledgement's members beside it, so whatever mentions one is read the long way.
-    if memmem::find(&reply.payload, b"\"error\"").is_none()
-        && let Ok(ack) = serde_json::from_slice(&reply.payload)
-    {
-        return stored(&ack, stream);
+    if let Some(meaning) = acknowledged(&reply.payload, stream) {
+        return meaning;
     }
     match serde_json::from_slice::<Response<PublishAck>>(&reply.payload) {
         Ok(Response::Ok(ack)) => stored(&ack, stream),
         Ok(Response::Err { error }) => refusal(error.error_code().0, error.code()),
         Err(_) => Meaning::Foreign,
     }
+}
+
+/// Nearly every answer: this stream's acknowledgement, read without a copy. `None`: whatever else it is. An error may have an
+/// acknowledgement's members beside it.
+fn acknowledged(answer: &[u8], stream: &str) -> Option<Meaning> {
+    let (mut name, mut place, mut duplicate, mut is_error) = (None, None, None, false);
+    let document = json::scan(answer, |member| match (member.scope, member.key) {
+        (Scope::Root, "stream") => name = Some(member.value),
+        (Scope::Root, "seq") => place = Some(member.value),
+        (Scope::Root, "duplicate") => duplicate = Some(member.value),
+        (Scope::Root, "error") => is_error = true,
+        _ => {}
+    });
+    let text = document.ok().filter(|_| !is_error)?.text;
+    let sequence = place?.raw(text).parse().ok().filter(|sequence| *sequence != 0)?;
+    let is_ours = !stream.is_empty() && name?.raw(text) == stream;
+    let ack = match duplicate.map(|duplicate| duplicate.raw(text)) {
+        None | Some("false") => Ack::Stored,
+        Some("true") => Ack::Duplicate,
+        Some(_) => return None,
+    };
+    is_ours.then_some(Meaning::Stored { ack, sequence })
 }
 
 /// Any service may answer in this form: only the configured stream, with a place in it, counts.
