@@ -42,9 +42,9 @@ pub(super) fn check<M: Mac + Clone, const N: usize>(
     tolerance: Option<Duration>,
 ) -> Result<Proof, Refusal> {
     let mut proof = None;
-    for line in lines::read::<N>(scheme, headers)? {
+    for line in lines::read::<N>(scheme, headers)?.iter().flatten() {
         let signed_ms = line.timestamp.map(|(timestamp, _)| milliseconds(timestamp)).transpose()?;
-        let (secret, compacted) = find(&line, body, keys).ok_or(Refusal::Mismatch)?;
+        let (secret, compacted) = find(line, body, keys).ok_or(Refusal::Mismatch)?;
         // Only a timestamp that is signed says anything about clocks, so staleness comes after the signature.
         let skew_ms = signed_ms.map(|signed_ms| now_ms.saturating_sub(signed_ms));
         let is_stale =
@@ -60,13 +60,13 @@ pub(super) fn check<M: Mac + Clone, const N: usize>(
 /// The secret that verifies a line, and whether only the compacted body does.
 fn find<M: Mac + Clone, const N: usize>(line: &Line<'_, N>, body: &[u8], keys: &Keys<M>) -> Option<(usize, bool)> {
     let before = line.timestamp.into_iter().flat_map(|(timestamp, separator)| [timestamp, separator.as_bytes()]);
-    if let Some(secret) = keys.find(&before.clone().chain(once(body)), &line.signatures) {
+    if let Some(secret) = keys.find(&before.clone().chain(once(body)), line.signatures.as_slice()) {
         return Some((secret, false));
     }
     if !line.may_compact || json::compacting_joins_tokens(body) {
         return None;
     }
-    keys.find(&before.chain(json::compact(body)), &line.signatures).map(|secret| (secret, true))
+    keys.find(&before.chain(json::compact(body)), line.signatures.as_slice()).map(|secret| (secret, true))
 }
 
 fn milliseconds(timestamp: &[u8]) -> Result<i64, Refusal> {

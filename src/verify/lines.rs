@@ -13,38 +13,59 @@ pub(super) struct Line<'h, const N: usize> {
     /// The signed timestamp and what stands between it and the body.
     pub(super) timestamp: Option<(&'h [u8], &'static str)>,
     /// One that matches is enough.
-    pub(super) signatures: Vec<[u8; N]>,
+    pub(super) signatures: Signatures<N>,
     /// Whether the body may be signed without its insignificant white space.
     pub(super) may_compact: bool,
 }
 
-/// Reads all lines of a request, in the order of the scheme's headers.
-pub(super) fn read<'h, const N: usize>(scheme: &Scheme, headers: &'h HeaderMap) -> Result<Vec<Line<'h, N>>, Refusal> {
+/// The signatures of a line; nearly every line has one.
+pub(super) enum Signatures<const N: usize> {
+    One([u8; N]),
+    Several(Vec<[u8; N]>),
+}
+
+impl<const N: usize> Signatures<N> {
+    pub(super) fn as_slice(&self) -> &[[u8; N]] {
+        match self {
+            Signatures::One(signature) => std::slice::from_ref(signature),
+            Signatures::Several(signatures) => signatures,
+        }
+    }
+}
+
+/// The lines of a request, in the order of the scheme's headers.
+pub(super) type Lines<'h, const N: usize> = [Option<Line<'h, N>>; MAX_SIGNATURE_LINES];
+
+/// Reads all lines of a request.
+pub(super) fn read<'h, const N: usize>(scheme: &Scheme, headers: &'h HeaderMap) -> Result<Lines<'h, N>, Refusal> {
     let names = match scheme {
         Scheme::Timestamped { header, .. } => std::slice::from_ref(header),
         Scheme::BodyOnly { headers, .. } => headers,
     };
-    let mut lines = Vec::with_capacity(1);
-    for line in names.iter().flat_map(|name| headers.get_all(*name)).take(MAX_SIGNATURE_LINES + 1) {
-        lines.push(parse(scheme, line.as_bytes().trim_ascii(), headers)?);
+    let mut lines = [const { None }; MAX_SIGNATURE_LINES];
+    let mut places = lines.iter_mut();
+    for line in names.iter().flat_map(|name| headers.get_all(*name)) {
+        let line = parse(scheme, line.as_bytes().trim_ascii(), headers)?;
+        *places.next().ok_or(Refusal::Malformed)? = Some(line);
     }
-    if lines.len() > MAX_SIGNATURE_LINES { Err(Refusal::Malformed) } else { Ok(lines) }
+    Ok(lines)
 }
 
 fn parse<'h, const N: usize>(scheme: &Scheme, line: &'h [u8], headers: &'h HeaderMap) -> Result<Line<'h, N>, Refusal> {
     match *scheme {
         Scheme::BodyOnly { prefix, .. } => {
             let signature = line.strip_prefix(prefix.as_bytes()).unwrap_or(line);
-            Ok(Line { timestamp: None, signatures: vec![decode(signature)?], may_compact: false })
+            Ok(Line { timestamp: None, signatures: Signatures::One(decode(signature)?), may_compact: false })
         }
         Scheme::Timestamped { timestamp_header, separator, may_compact, .. } => match timestamp_header {
             // A hexadecimal signature has no `=`.
             Some(name) if !line.contains(&b'=') => {
-                let signatures = vec![decode(line)?];
+                let signatures = Signatures::One(decode(line)?);
                 Ok(Line { timestamp: Some((timestamp(headers, name)?, separator)), signatures, may_compact: false })
             }
             _ => {
                 let (timestamp, signatures) = parse_versioned(line)?;
+                let signatures = Signatures::Several(signatures);
                 Ok(Line { timestamp: Some((timestamp, separator)), signatures, may_compact })
             }
         },
