@@ -1,7 +1,7 @@
 //! The rooms on the way of an event, one by one: `make bench`.
 #![expect(clippy::expect_used, reason = "a bench that cannot set itself up has nothing to measure")]
 
-use std::{hint::black_box, net::IpAddr, path::Path, sync::Arc, time::Duration};
+use std::{borrow::Cow, hint::black_box, net::IpAddr, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -39,14 +39,14 @@ fn endpoint(directory: &Path) -> Arc<Endpoint> {
     Arc::clone(endpoints.find(PATH).expect("the endpoint"))
 }
 
-fn received() -> Received {
+fn received() -> Received<'static> {
     let arrival = jiff::Timestamp::now();
     let secret = Secret::from_text(SECRET.into()).expect("a secret");
     let mut headers = http::HeaderMap::new();
     for (name, value) in sign::headers(Vendor::Policy1099, &secret, arrival.as_second(), &body()) {
         headers.insert(name, value.parse().expect("a header"));
     }
-    Received { headers, body: Body::unbudgeted(body()), arrival }
+    Received { headers: Cow::Owned(headers), body: Body::unbudgeted(body()), arrival }
 }
 
 fn rooms(c: &mut Criterion) {

@@ -58,7 +58,7 @@ pub fn start(metrics: SampleMetrics) -> io::Result<Watch> {
 
 impl Watch {
     /// Takes the first documented event of its source, type and second. It never waits.
-    pub fn offer(&self, source: &SourceDrift, event: &Event) {
+    pub fn offer(&self, source: &SourceDrift, event: &Event<'_>) {
         let (Kind::Documented(entry), Some(form)) = (&event.reading.kind, event.reading.form) else { return };
         let received = event.verified.received();
         let Some(of) = source.of(entry.event).filter(|of| of.is_first_in(received.arrival.as_second())) else { return };

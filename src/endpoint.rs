@@ -40,7 +40,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// See [`Verifier::verify`].
-    pub fn verify(&self, received: Received) -> Result<Verified, Refusal> {
+    pub fn verify<'h>(&self, received: Received<'h>) -> Result<Verified<'h>, Refusal> {
         let verified = self.verifier.verify(received);
         let proof = verified.as_ref().map(Verified::proof).map_err(|refusal| *refusal);
         self.metrics.signatures.checked(proof, &self.metrics.secrets);

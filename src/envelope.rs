@@ -46,7 +46,7 @@ impl Envelope {
     }
 
     /// Wraps an event.
-    pub fn new(event: Event, template: &Template, stamp: &Stamp) -> Self {
+    pub fn new(event: Event<'_>, template: &Template, stamp: &Stamp) -> Self {
         let fingerprint = fingerprint(&event.verified.signed());
         let (received, identity) = event.verified.into_parts();
         let incoming = received.headers.get(traceparent::HEADER).and_then(|value| Traceparent::parse(value.as_bytes()));

@@ -26,16 +26,16 @@ use crate::verify::Verified;
 
 /// A verified request and what its body says.
 #[derive(Debug)]
-pub struct Event {
+pub struct Event<'h> {
     /// The request.
-    pub(crate) verified: Verified,
+    pub(crate) verified: Verified<'h>,
     /// Its meaning.
     pub(crate) reading: Reading,
 }
 
-impl Event {
+impl<'h> Event<'h> {
     /// Reads a verified body: the only door from a request into this room (P2).
-    pub fn new(verified: Verified) -> Self {
+    pub fn new(verified: Verified<'h>) -> Self {
         let identity = verified.identity();
         let mut reading = read(identity.vendor, &identity.name, verified.received().body.bytes());
         if reading.id_is_derived && verified.proof().compacted {

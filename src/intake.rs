@@ -6,7 +6,7 @@ mod gateway;
 mod head;
 pub mod metrics;
 
-use std::{borrow::Cow, mem, sync::Arc};
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, request::Parts};
@@ -74,9 +74,9 @@ impl From<NotAccepted> for Reply {
 
 /// Answers one request, counts it and logs it. `peer`: the other end of its connection.
 pub async fn answer(gateway: Arc<Gateway>, peer: Peer, request: Request<Incoming>) -> Response<Full<Bytes>> {
-    let (mut head, mut incoming) = request.into_parts();
+    let (head, mut incoming) = request.into_parts();
     let mut log = AccessLog::begin(&gateway, peer, &head.headers);
-    let result = handle(&gateway, &mut head, &mut incoming, &mut log).await;
+    let result = handle(&gateway, &head, &mut incoming, &mut log).await;
     let (reply, reason) = match result {
         Ok(Accepted::Ping) => (Reply::Pong, Some("ping".into())),
         Ok(Accepted::Probe { ready }) => (if ready { Reply::Pong } else { Reply::Unavailable }, None),
@@ -99,13 +99,13 @@ pub async fn answer(gateway: Arc<Gateway>, peer: Peer, request: Request<Incoming
             request::skip_body(&head.headers, &mut incoming, &gateway.budget).await
         }
     };
-    if read { reply.response(gateway.health.draining()) } else { reply.before_the_body() }
+    if read { reply.response(gateway.health.draining(), head.headers) } else { reply.before_the_body(head.headers) }
 }
 
 /// The way of an event: head, body, signature, meaning, envelope, bus.
 async fn handle<'g>(
     gateway: &'g Gateway,
-    head: &mut Parts,
+    head: &Parts,
     incoming: &mut Incoming,
     log: &mut AccessLog<'g>,
 ) -> Result<Accepted, NotAccepted> {
@@ -135,7 +135,7 @@ async fn handle<'g>(
     let body = request::read_body(&head.headers, incoming, limits, &gateway.budget).await?;
     log.body(endpoint, &body);
 
-    let verified = endpoint.verify(Received { headers: mem::take(&mut head.headers), body, arrival })?;
+    let verified = endpoint.verify(Received { headers: Cow::Borrowed(&head.headers), body, arrival })?;
     log.secret = endpoint.secret_names.get(verified.proof().secret).map(String::as_str);
     let event = Event::new(verified);
     log.event(endpoint, &event);

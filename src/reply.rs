@@ -2,7 +2,7 @@
 //! a sender says why: a sender's users may read it (Convoy stores and shows it). The log and the metrics do.
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 
 /// Seconds after which a sender may try again when hookbus cannot take an event now.
@@ -82,16 +82,18 @@ impl Reply {
     }
 
     /// The response to a request whose body was not read to its end: the connection ends with it, slowly ([`Unread`]).
-    pub fn before_the_body(self) -> Response<Full<Bytes>> {
-        let mut response = self.response(true);
+    pub fn before_the_body(self, asked: HeaderMap) -> Response<Full<Bytes>> {
+        let mut response = self.response(true, asked);
         response.extensions_mut().insert(Unread);
         response
     }
 
-    /// The response. `close`: the connection ends with it.
-    pub fn response(self, close: bool) -> Response<Full<Bytes>> {
+    /// The response. `close`: the connection ends with it. `asked`: the request's headers, whose room serves those of the
+    /// response and, since hyper keeps it, of the connection's next request.
+    pub fn response(self, close: bool, mut asked: HeaderMap) -> Response<Full<Bytes>> {
         let &(status, body) = self.row();
-        let mut response = response(status, body.into(), "application/json").map(Full::new);
+        asked.clear();
+        let mut response = response(status, body.into(), "application/json", asked).map(Full::new);
         let mut insert = |name: HeaderName, value| response.headers_mut().insert(name, HeaderValue::from_static(value));
         match self {
             Reply::MethodNotAllowed => insert(header::ALLOW, "POST, GET, HEAD"),
@@ -172,9 +174,10 @@ const CONSOLE_HEADERS: [(HeaderName, &str); 8] = [
 impl AdminReply {
     /// The response.
     pub fn response(self) -> Response<Bytes> {
-        let plain = |status, text: &'static str| response(status, text.into(), "text/plain; charset=utf-8");
+        let plain =
+            |status, text: &'static str| response(status, text.into(), "text/plain; charset=utf-8", HeaderMap::new());
         match self {
-            AdminReply::Metrics(text) => response(StatusCode::OK, text.into(), EXPOSITION),
+            AdminReply::Metrics(text) => response(StatusCode::OK, text.into(), EXPOSITION, HeaderMap::new()),
             AdminReply::Yes => plain(StatusCode::OK, "ok\n"),
             AdminReply::No => plain(StatusCode::SERVICE_UNAVAILABLE, "unavailable\n"),
             AdminReply::NotFound => plain(StatusCode::NOT_FOUND, "try /metrics, /livez, /readyz or /console\n"),
@@ -194,7 +197,8 @@ impl AdminReply {
                 of_console(plain(StatusCode::FORBIDDEN, text))
             }
             AdminReply::BadQuery(why) => {
-                of_console(response(StatusCode::BAD_REQUEST, format!("{why}\n").into(), "text/plain; charset=utf-8"))
+                let text = format!("{why}\n").into();
+                of_console(response(StatusCode::BAD_REQUEST, text, "text/plain; charset=utf-8", HeaderMap::new()))
             }
             AdminReply::Busy => {
                 let text = "busy: others have not read such an answer to its end, ask again in a second\n";
@@ -216,7 +220,7 @@ impl Content {
             Content::Style(text) => (text.into(), "text/css; charset=utf-8"),
             Content::Script(text) => (text.into(), "text/javascript; charset=utf-8"),
         };
-        of_console(response(StatusCode::OK, bytes, content_type))
+        of_console(response(StatusCode::OK, bytes, content_type, HeaderMap::new()))
     }
 }
 
@@ -227,9 +231,11 @@ fn of_console(mut response: Response<Bytes>) -> Response<Bytes> {
     response
 }
 
-fn response(status: StatusCode, body: Bytes, content_type: &'static str) -> Response<Bytes> {
+/// `headers`: an empty map.
+fn response(status: StatusCode, body: Bytes, content_type: &'static str, headers: HeaderMap) -> Response<Bytes> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
+    *response.headers_mut() = headers;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }

@@ -9,6 +9,7 @@
 mod tests;
 
 use std::{
+    borrow::Cow,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -42,9 +43,9 @@ const SKIP_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A whole request, its signature unchecked: no code may interpret its body yet.
 #[derive(Debug)]
-pub struct Received {
-    /// The request's headers.
-    pub headers: HeaderMap,
+pub struct Received<'h> {
+    /// The request's headers, lent by what reads requests.
+    pub headers: Cow<'h, HeaderMap>,
     /// The body as received.
     pub body: Body,
     /// When its head was complete.

@@ -55,13 +55,13 @@ use crate::{
 /// }
 /// ```
 #[derive(Debug)]
-pub struct Verified {
-    received: Received,
+pub struct Verified<'h> {
+    received: Received<'h>,
     identity: Arc<Identity>,
     proof: Proof,
 }
 
-impl Verified {
+impl<'h> Verified<'h> {
     /// What the signature proved.
     pub fn proof(&self) -> Proof {
         self.proof
@@ -74,7 +74,7 @@ impl Verified {
     }
 
     /// The request, read only.
-    pub fn received(&self) -> &Received {
+    pub fn received(&self) -> &Received<'h> {
         &self.received
     }
 
@@ -84,7 +84,7 @@ impl Verified {
     }
 
     /// The request and its source, for the envelope.
-    pub fn into_parts(self) -> (Received, Arc<Identity>) {
+    pub fn into_parts(self) -> (Received<'h>, Arc<Identity>) {
         (self.received, self.identity)
     }
 }
@@ -150,7 +150,7 @@ impl Verifier {
     ///
     /// # Errors
     /// The request's body is dropped with it; only the reason remains.
-    pub fn verify(&self, received: Received) -> Result<Verified, Refusal> {
+    pub fn verify<'h>(&self, received: Received<'h>) -> Result<Verified<'h>, Refusal> {
         let proof = self.check(&received.headers, received.body.bytes(), received.arrival.as_millisecond())?;
         Ok(Verified { received, identity: Arc::clone(&self.identity), proof })
     }

@@ -2,7 +2,7 @@
 //!
 //! First byte: the vendor, and whether the body follows a `traceparent` and a line feed.
 
-use std::sync::LazyLock;
+use std::{borrow::Cow, sync::LazyLock};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -73,7 +73,7 @@ fn envelope(vendor: Vendor, trace: &[u8], body: &Bytes) -> Envelope {
         headers.insert("traceparent", trace);
     }
     let arrival = Timestamp::from_second(NOW).expect("a time");
-    let received = Received { headers, body: Body::unbudgeted(body.clone()), arrival };
+    let received = Received { headers: Cow::Borrowed(&headers), body: Body::unbudgeted(body.clone()), arrival };
     let verifier = &ROOMS.verifiers[usize::from(vendor == Vendor::Audit1)];
     let verified = verifier.verify(received).expect("a right signature");
     Envelope::new(Event::new(verified), &ROOMS.template, &ROOMS.stamp)

@@ -12,6 +12,7 @@ mod report;
 mod trials;
 
 use std::{
+    borrow::Cow,
     io::{self, BufWriter, Write},
     path::PathBuf,
     sync::Arc,
@@ -175,7 +176,8 @@ fn judge(
         }));
     }
     // What is only stale is signed rightly, and may be read.
-    let received = Received { headers: capture.headers, body: Body::unbudgeted(Bytes::from(capture.body)), arrival };
+    let body = Body::unbudgeted(Bytes::from(capture.body));
+    let received = Received { headers: Cow::Owned(capture.headers), body, arrival };
     let verified = verifier(None)?.verify(received).map_err(Failure::failed)?;
     let proof = verified.proof();
     let secret = source.secret_files.get(proof.secret).and_then(|file| file.file_name()).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! An event beside what its request's headers say.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use http::HeaderMap;
 use jiff::Timestamp;
@@ -28,7 +28,9 @@ fn a_header_that_says_another_type_is_seen() {
             signed.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
         header.map(|said| headers.insert("x-audit1-event", said.parse().unwrap()));
         let body = Body::unbudgeted(body.as_bytes().into());
-        Event::new(verifier.verify(Received { headers, body, arrival: Timestamp::UNIX_EPOCH }).unwrap())
+        Event::new(
+            verifier.verify(Received { headers: Cow::Owned(headers), body, arrival: Timestamp::UNIX_EPOCH }).unwrap(),
+        )
     };
     let file = r#"{"event":"file.failed","data":{}}"#;
     for (vendor, header, body, contradicts) in [

@@ -64,7 +64,7 @@ impl<'g> AccessLog<'g> {
     }
 
     /// Age, quarantine, and the unsigned type header that may not choose anything but should agree.
-    pub(super) fn event(&self, endpoint: &Endpoint, event: &Event) {
+    pub(super) fn event(&self, endpoint: &Endpoint, event: &Event<'_>) {
         if let Some(time) = &event.reading.time {
             endpoint.metrics.requests.age(event.verified.received().arrival.as_millisecond(), time.unix_millis);
         }

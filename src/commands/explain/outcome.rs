@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Prints it.
-pub(super) fn print(event: Event, config: &Config, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn print(event: Event<'_>, config: &Config, out: &mut impl Write) -> io::Result<()> {
     if event.contradicts_header() {
         say(out, "type", "the unsigned type header says another type than the body; the body counts")?;
     }

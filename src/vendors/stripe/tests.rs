@@ -1,6 +1,6 @@
 //! The third vendor from end to end: configuration, signature, replay window, meaning, envelope, new events, documents.
 
-use std::{fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{borrow::Cow, fs, path::PathBuf, sync::Arc, time::Duration};
 
 use http::HeaderMap;
 use jiff::{SignedDuration, Timestamp};
@@ -52,7 +52,7 @@ impl Place {
     }
 
     /// A request as the vendor signs it now, at another time of ours.
-    fn verify(&self, body: &[u8], later: i64) -> Result<Verified, Refusal> {
+    fn verify(&self, body: &[u8], later: i64) -> Result<Verified<'static>, Refusal> {
         let secret = Secret::read(&self.secret_file).unwrap();
         let mut headers = HeaderMap::new();
         for (name, value) in sign::headers(Vendor::Stripe, &secret, NOW, body) {
@@ -60,7 +60,7 @@ impl Place {
         }
         let arrival = Timestamp::from_second(NOW).unwrap() + SignedDuration::from_secs(later);
         let body = Body::unbudgeted(bytes::Bytes::copy_from_slice(body));
-        self.verifier().verify(Received { headers, body, arrival })
+        self.verifier().verify(Received { headers: Cow::Owned(headers), body, arrival })
     }
 
     fn attributes(&self, body: &[u8]) -> Attributes {
