@@ -16,7 +16,8 @@ mod record;
 
 use journal::Journal;
 
-use self::incarnation::Origin;
+#[cfg(all(test, feature = "simulation"))]
+pub(crate) use self::publication::Boxed;
 pub use self::{
     danger::Found,
     incarnation::{Incarnation, tell_loss},
@@ -25,7 +26,8 @@ pub use self::{
     reader::{ReadError, Reader},
     record::{Extent, Next, Record},
 };
-use crate::{envelope::Message, wake};
+use self::{incarnation::Origin, publication::Kind};
+use crate::envelope::Message;
 
 /// The configured bus.
 #[derive(Debug, Clone)]
@@ -52,12 +54,11 @@ impl Bus {
             Bus::Kafka(kafka) => kafka.publish(&message),
             Bus::Journal(journal) => {
                 let record = journal::Record { head: message.attributes.into_encoded(), body: message.body };
-                let durable = wake::gather(journal.append(record));
-                Box::pin(async move { durable.await.map(|_sequence| Ack::Stored).map_err(PublishError::from) })
+                Publication(Kind::Journal(journal.append(record)))
             }
-            Bus::Nats(nats) => nats.publish(message),
+            Bus::Nats(nats) => Publication(Kind::Boxed(nats.publish(message))),
             #[cfg(test)]
-            Bus::Fake(fake) => fake.publish(&message),
+            Bus::Fake(fake) => Publication(Kind::Boxed(fake.publish(&message))),
         }
     }
 

@@ -52,7 +52,7 @@ use self::{
     pending::{Events, Pending},
     read_back::{Names, read_back},
     spool::Spool,
-    work::Work,
+    work::{Done, Work},
 };
 
 /// The bus, the spool before it, and the memory of recent events.
@@ -133,23 +133,23 @@ impl Delivery {
             Seen::New => {}
         }
         let message = Message { attributes, body: body.share() };
-        let (pending, answer) = Pending::new(&self.events, counters, name);
-        let mut work = Work::new(Arc::clone(self).carry(message, body, pending));
-        match timeout(self.answer_timeout, work.until(answer)).await {
-            Ok(Ok(result)) => result.map(|()| Receipt { seen }),
+        let pending = Pending::new(&self.events, counters, name);
+        let work = Work::new(Arc::clone(self).carry(message, body, pending));
+        match timeout(self.answer_timeout, work).await {
+            Ok(Some(answer)) => answer.map(|()| Receipt { seen }),
             // A panic: the event is not known to be durable.
-            Ok(Err(_)) => Err(Undeliverable::BrokenOff),
+            Ok(None) => Err(Undeliverable::BrokenOff),
             Err(_) => Err(Undeliverable::TooSlow),
         }
     }
 
     /// `body` keeps its share of the in-flight budget for as long as a bus's client may hold its bytes.
-    async fn carry(self: Arc<Self>, message: Message, body: Body, pending: Pending) {
-        match &self.spool {
+    async fn carry(self: Arc<Self>, message: Message, body: Body, pending: Pending) -> Done {
+        let done = match &self.spool {
             Some((spool, _)) => spool.carry(&self.outlet, message, pending).await,
-            None => pending.settle(self.outlet.publish(message).await),
-        }
-        drop(body);
+            None => pending.settle(self.outlet.publish(message).await).into(),
+        };
+        done.keeping(body)
     }
 
     /// Whether an event could be made durable now: by the bus, or by the spool.

@@ -32,6 +32,7 @@ pub use self::{
 use crate::{
     intake::{Gateway, metrics::Closed},
     reply::Reply,
+    wake,
 };
 
 /// First pause after an accept that failed (out of file descriptors, say); doubled up to [`MAX_ACCEPT_PAUSE`].
@@ -95,7 +96,8 @@ fn open(stream: TcpStream, peer: SocketAddr, gateway: &Arc<Gateway>, slots: &Slo
     match slots.take(&stream, gateway) {
         Some(slot) => {
             let opened = Opened { stream, peer: peer.ip().to_canonical() };
-            drop(tokio::spawn(connection::serve(opened, Arc::clone(gateway), phase.clone(), slot)));
+            let connection = Box::pin(connection::serve(opened, Arc::clone(gateway), phase.clone(), slot));
+            drop(tokio::spawn(wake::gather(connection)));
         }
         None => refuse(stream, gateway, slots),
     }

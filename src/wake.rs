@@ -54,17 +54,20 @@ impl Drop for Open {
     }
 }
 
-/// The same future, whose task is woken through the list of the thread that polls it.
+/// The same future, whose task other threads wake through the list of the thread that polls it. One for a whole task is
+/// enough. Small futures, or boxed ones: it holds room for two.
 pub async fn gather<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
-    let mut waker: Option<Arc<ListWaker>> = None;
+    // The task, and the waker that stands before it.
+    let mut wakers: Option<(Waker, Waker)> = None;
     poll_fn(|cx| {
-        if waker.as_ref().is_none_or(|waker| !waker.task.will_wake(cx.waker())) {
+        let task = cx.waker();
+        if wakers.as_ref().is_none_or(|(known, _)| !known.will_wake(task)) {
             let here = HERE.with(|here| here.get().map(Arc::clone));
-            waker = here.map(|here| Arc::new(ListWaker { task: cx.waker().clone(), here }));
+            wakers = here.map(|here| (task.clone(), Arc::new(ListWaker { task: task.clone(), here }).into()));
         }
-        match &waker {
-            Some(waker) => future.as_mut().poll(&mut Context::from_waker(&Waker::from(Arc::clone(waker)))),
+        match &wakers {
+            Some((_, before)) => future.as_mut().poll(&mut Context::from_waker(before)),
             None => future.as_mut().poll(cx),
         }
     })
@@ -90,6 +93,10 @@ impl Wake for ListWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
+        // Its own thread is awake.
+        if HERE.try_with(|here| here.get().is_some_and(|here| Arc::ptr_eq(here, &self.here))).unwrap_or_default() {
+            return self.task.wake_by_ref();
+        }
         let mut tasks = self.here.tasks();
         let Some(list) = tasks.as_mut() else {
             drop(tasks);
@@ -150,7 +157,7 @@ mod tests {
         timeout(Duration::from_secs(10), async {
             // All of them wait now.
             tokio::time::sleep(Duration::from_millis(20)).await;
-            tx.into_iter().for_each(|tx| tx.send(()).unwrap());
+            thread::spawn(|| tx.into_iter().for_each(|tx| tx.send(()).unwrap())).join().unwrap();
             assert_eq!(listed(), Some(30));
             tokio::time::sleep(Duration::from_millis(20)).await;
             assert_eq!(listed(), Some(0));

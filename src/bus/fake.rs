@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::publication::{Ack, Publication, PublishError};
+use super::publication::{Ack, Boxed, PublishError};
 use crate::envelope::{Message, attributes::Attribute};
 
 /// What it does with a message.
@@ -28,7 +28,7 @@ pub(crate) enum Mode {
 
 /// Decides on each message in place of a mode.
 pub(crate) trait Script: std::fmt::Debug + Send + Sync {
-    fn publish(&self, message: &Message) -> Publication;
+    fn publish(&self, message: &Message) -> Boxed;
 }
 
 type Answer = Result<Ack, PublishError>;
@@ -139,7 +139,7 @@ impl Fake {
         !matches!(self.lock().mode, Mode::Refuse(_))
     }
 
-    pub(crate) fn publish(self: &Arc<Self>, message: &Message) -> Publication {
+    pub(crate) fn publish(self: &Arc<Self>, message: &Message) -> Boxed {
         let id = message.get(Attribute::Id).to_owned();
         let mut inner = self.lock();
         inner.calls += 1;

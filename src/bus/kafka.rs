@@ -34,13 +34,18 @@ use std::{
 use arc_swap::{ArcSwap, ArcSwapOption};
 use rdkafka::producer::Producer as _;
 
+pub(super) use self::publication::UnderWay;
 pub use self::settings::OpenError;
 use self::{
     context::Context,
     shared::{Producer, Shared},
     signal::Signal,
 };
-use super::{incarnation::Incarnations, metrics::BusMetrics, publication::Publication};
+use super::{
+    incarnation::Incarnations,
+    metrics::BusMetrics,
+    publication::{Kind, Publication},
+};
 use crate::{config::Config, envelope::Message};
 
 /// Longest wait at the end for what was handed over. The watcher's own requests take eight seconds at most.
@@ -101,10 +106,10 @@ impl Kafka {
     /// [`super::PublishError::Error`] when the producer had to be given up: unknown as well. Nothing is published a second time
     /// here, since only the caller can keep the order; a second publication carries the same event id.
     pub fn publish(&self, message: &Message) -> Publication {
-        match self.0.shared.hand_over(message) {
-            Ok(under_way) => Box::pin(under_way.resolve(Arc::clone(&self.0.shared))),
-            Err(error) => Box::pin(std::future::ready(Err(error))),
-        }
+        Publication(match self.0.shared.hand_over(message) {
+            Ok(under_way) => Kind::Kafka(under_way),
+            Err(error) => Kind::Boxed(Box::pin(std::future::ready(Err(error)))),
+        })
     }
 
     /// Of the topics that the configuration can lead to, all together.

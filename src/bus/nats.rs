@@ -39,7 +39,7 @@ pub use self::{
     subjects::wanted,
 };
 use self::{shared::Shared, worker_connections::WorkerConnections};
-use super::{incarnation::Incarnations, metrics::BusMetrics, publication::Publication};
+use super::{incarnation::Incarnations, metrics::BusMetrics, publication::Boxed};
 use crate::{config::Config, envelope::Message};
 
 /// The bus. Cheap to clone.
@@ -76,7 +76,7 @@ impl Nats {
     /// be repeated falls behind. While the connection is down the message waits here, not in the client, so that it counts
     /// against the caller's memory and can be refused as a whole. A publication goes on when it is dropped, unless it goes
     /// over this event loop's own connection.
-    pub(super) fn publish(&self, message: Message) -> Publication {
+    pub(super) fn publish(&self, message: Message) -> Boxed {
         match self.workers.up() {
             Some(own) => publication::publish_here(own, message),
             None => publication::publish(&self.shared, message),

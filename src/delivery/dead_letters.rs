@@ -22,7 +22,6 @@ use super::{metrics::DeliveryMetrics, outcome::Reason};
 use crate::{
     envelope::{Attributes, Message, attributes::Attribute},
     metrics::Label as _,
-    wake,
 };
 
 /// Where the dead letters lie below `journal.directory`.
@@ -121,7 +120,7 @@ impl DeadLetters {
 
     async fn write(&self, record: Record, id: &str, reason: Reason) -> Result<(), AppendError> {
         let reason_text = reason.as_str();
-        match wake::gather(self.journal.append(record)).await {
+        match self.journal.append(record).await {
             Ok(sequence) => {
                 self.metrics.dead_letters.inc(reason);
                 tracing::error!(id, reason = reason_text, sequence, "dead letter: the bus does not take it");

@@ -267,7 +267,7 @@ impl Worker {
                     let target = Target::Key(message.order());
                     return bury(&spool, message, Reason::Refused, Some(target)).await;
                 }
-                match outlet.publish(message.clone()).await {
+                match wake::gather(outlet.publish(message.clone())).await {
                     Ok(_) => Landing::Stored,
                     Err(error) => {
                         let target = spool.target(&message, error);

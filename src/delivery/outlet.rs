@@ -1,6 +1,10 @@
 //! The bus with its counters: everything that is published goes through here.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll, ready},
+};
 
 use tokio::time::Instant;
 
@@ -9,7 +13,7 @@ use super::{
     metrics::DeliveryMetrics,
 };
 use crate::{
-    bus::{Ack, Bus, PublishError},
+    bus::{Ack, Bus, Publication, PublishError},
     envelope::Message,
 };
 
@@ -28,23 +32,36 @@ impl Outlet {
     }
 
     /// Hands a message over, by the call; the future is its acknowledgement.
-    pub(super) fn publish(
-        &self,
-        message: Message,
-    ) -> impl Future<Output = Result<Ack, PublishError>> + Send + 'static + use<> {
+    pub(super) fn publish(&self, message: Message) -> Publishing {
         let handed_over = Instant::now();
         let kept = self.keeper.get().map(|_| (Arc::clone(&self.keeper), Kept::new(&message, &self.bus)));
         let publication = self.bus.publish(message);
-        let in_flight = InFlight::begin(&self.metrics);
-        async move {
-            let result = publication.await;
-            in_flight.0.publish_duration.observe(handed_over.elapsed().as_secs_f64());
-            in_flight.0.published.inc(result);
-            if let (Ok(_), Some((keeper, kept))) = (result, kept) {
-                keeper.get().inspect(|keeper| keeper.stored(kept));
-            }
-            result
+        Publishing { publication, handed_over, in_flight: Some(InFlight::begin(&self.metrics)), kept }
+    }
+}
+
+/// A publication that is counted; it can be moved.
+pub(super) struct Publishing {
+    publication: Publication,
+    handed_over: Instant,
+    /// Until it ends.
+    in_flight: Option<InFlight>,
+    kept: Option<(Arc<OnceLock<Keeper>>, Kept)>,
+}
+
+impl Future for Publishing {
+    type Output = Result<Ack, PublishError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let result = ready!(Pin::new(&mut self.publication).poll(cx));
+        if let Some(InFlight(metrics)) = &self.in_flight.take() {
+            metrics.publish_duration.observe(self.handed_over.elapsed().as_secs_f64());
+            metrics.published.inc(result);
         }
+        if let (Ok(_), Some((keeper, kept))) = (result, self.kept.take()) {
+            keeper.get().inspect(|keeper| keeper.stored(kept));
+        }
+        Poll::Ready(result)
     }
 }
 

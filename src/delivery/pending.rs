@@ -1,11 +1,9 @@
-//! Events without an answer: what is counted and remembered of each, and the channel that its answer takes.
+//! Events without an answer: what is counted and remembered of each when it has one.
 
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
-
-use tokio::sync::oneshot;
 
 use super::{metrics::EventCounters, outcome::Undeliverable};
 use crate::recent::{Name, Recent};
@@ -34,47 +32,36 @@ pub(super) struct Pending {
     events: Arc<Events>,
     counters: Arc<EventCounters>,
     name: Name,
-    tx: Option<oneshot::Sender<Answer>>,
 }
 
 /// What the sender gets.
 pub(super) type Answer = Result<(), Undeliverable>;
 
 impl Pending {
-    /// `name`: what it is remembered by. It sends one answer or, when its work panics, none.
-    pub(super) fn new(
-        events: &Arc<Events>,
-        counters: Arc<EventCounters>,
-        name: Name,
-    ) -> (Self, oneshot::Receiver<Answer>) {
-        let (tx, rx) = oneshot::channel();
+    /// `name`: what it is remembered by.
+    pub(super) fn new(events: &Arc<Events>, counters: Arc<EventCounters>, name: Name) -> Self {
         events.pending.fetch_add(1, Ordering::AcqRel);
-        (Pending { events: Arc::clone(events), counters, name, tx: Some(tx) }, rx)
+        Pending { events: Arc::clone(events), counters, name }
     }
 
-    /// It is durable: remembers it, counts it, answers.
-    pub(super) fn durable(self) {
+    /// It is durable: remembers it, counts it.
+    pub(super) fn durable(self) -> Answer {
         self.events.recent.remember(self.name);
         self.counters.accepted.inc();
         self.counters.last_event.set(jiff::Timestamp::now().as_second());
-        self.answer(Ok(()));
+        Ok(())
     }
 
-    pub(super) fn failed(self, error: Undeliverable) {
+    pub(super) fn failed(self, error: Undeliverable) -> Answer {
         self.counters.failed.inc();
-        self.answer(Err(error));
+        Err(error)
     }
 
-    pub(super) fn settle<T, E: Into<Undeliverable>>(self, result: Result<T, E>) {
+    pub(super) fn settle<T, E: Into<Undeliverable>>(self, result: Result<T, E>) -> Answer {
         match result {
             Ok(_) => self.durable(),
             Err(error) => self.failed(error.into()),
         }
-    }
-
-    fn answer(mut self, answer: Answer) {
-        // The sender may have gone.
-        self.tx.take().map(|tx| tx.send(answer).ok());
     }
 }
 

@@ -7,7 +7,6 @@
 use std::{
     collections::HashMap,
     fmt,
-    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -26,15 +25,15 @@ use super::{
     gate::{Gate, Landing, Lane, Read, Target, Way},
     metrics::DeliveryMetrics,
     outcome::{Cause, Reason},
-    outlet::Outlet,
-    pending::Pending,
+    outlet::{Outlet, Publishing},
+    pending::{Answer, Pending},
     turns::Turns,
     window::Limits,
+    work::Done,
 };
 use crate::{
     bus::{Ack, PublishError, Scope},
     envelope::{Message, attributes::Attribute},
-    wake,
 };
 
 /// Most spooled records in memory, and of them in flight, while they drain. A thousand at a round trip of 10 ms are
@@ -81,25 +80,26 @@ impl Spool {
         Arc::new(Spool { gate, journal, dead_letters, hedge_after, moved, turns, said: Mutex::default(), metrics })
     }
 
-    /// Carries one event until it is durable, and past that until the client has done with it.
-    pub(super) async fn carry(&self, outlet: &Outlet, message: Message, pending: Pending) {
+    /// Carries one event until it is durable; what is left is to wait until the client has done with it.
+    pub(super) async fn carry(self: &Arc<Self>, outlet: &Outlet, message: Message, pending: Pending) -> Done {
         let deadline = Instant::now() + self.hedge_after;
         if let Some(lane) = self.lane(&message, deadline).await {
             let cause = if lane == Lane::Common { Cause::Gate } else { Cause::Refused };
             #[cfg(test)]
             if Planted::EarlyAnswer.is_here() {
-                pending.durable();
-                self.append(message, lane, None, cause).await.ok();
-                return;
+                let append = self.append(message, lane, None, cause);
+                return Done::before(pending.durable(), async move {
+                    append.await.ok();
+                });
             }
-            return pending.settle(self.append(message, lane, None, cause).await);
+            return pending.settle(self.append(message, lane, None, cause).await).into();
         }
         let kept = message.clone();
-        let mut publication = Box::pin(outlet.publish(message));
+        let mut publication = outlet.publish(message);
         match timeout_at(deadline, &mut publication).await {
-            Ok(Ok(_)) => pending.durable(),
+            Ok(Ok(_)) => pending.durable().into(),
             // Boxed, as all that is rare: each event's future has the size of its largest step.
-            Ok(Err(error)) => Box::pin(self.refused(kept, error, pending)).await,
+            Ok(Err(error)) => Box::pin(self.refused(kept, error, pending)).await.into(),
             Err(_) => Box::pin(self.hedge(kept, publication, pending)).await,
         }
     }
@@ -123,7 +123,7 @@ impl Spool {
         }
     }
 
-    async fn refused(&self, message: Message, error: PublishError, pending: Pending) {
+    async fn refused(self: &Arc<Self>, message: Message, error: PublishError, pending: Pending) -> Answer {
         if let Some(reason) = Reason::of(error) {
             return match self.dead_letters.append(message, reason).await {
                 Ok(()) => pending.durable(),
@@ -135,61 +135,61 @@ impl Spool {
             None => self.gate().failed(),
         };
         self.moved.notify_one();
-        pending.settle(self.append(message, lane, None, Cause::Refused).await);
+        pending.settle(self.append(message, lane, None, Cause::Refused).await)
     }
 
     /// The publication goes on beside the append; the first of them that ends well answers the sender. A refusal for
     /// good that comes this late is left to the drain, which meets it again.
-    async fn hedge(
-        &self,
-        message: Message,
-        mut publication: Pin<Box<impl Future<Output = Result<Ack, PublishError>>>>,
-        pending: Pending,
-    ) {
-        let ticket = message.get(Attribute::Sequence).to_owned();
+    async fn hedge(self: &Arc<Self>, message: Message, mut publication: Publishing, pending: Pending) -> Done {
+        let ticket: Arc<str> = message.get(Attribute::Sequence).into();
         let lane = self.gate().hedged(&ticket);
-        let first = First { spool: self, ticket: &ticket, acked: false };
-        let mut append = Box::pin(self.append(message, lane, Some(&ticket), Cause::Hedge));
+        let spool = Arc::clone(self);
+        let first = First { spool: Arc::clone(self), ticket: Arc::clone(&ticket), acked: false };
+        let mut append = Box::pin(self.append(message, lane, Some(ticket), Cause::Hedge));
         tokio::select! {
             biased;
             result = &mut publication => {
                 first.ended(result);
                 if result.is_ok() {
-                    pending.durable();
-                    self.retire(append.await);
-                } else {
-                    pending.settle(append.await);
+                    return Done::before(pending.durable(), async move { spool.retire(append.await) });
                 }
+                pending.settle(append.await).into()
             }
             appended = &mut append => {
-                let waits = if appended.is_ok() { pending.durable(); None } else { Some(pending) };
-                let result = publication.await;
-                first.ended(result);
-                if result.is_ok() {
-                    self.retire(appended);
+                let end = async move {
+                    let result = publication.await;
+                    first.ended(result);
+                    if result.is_ok() {
+                        spool.retire(appended);
+                    }
+                    result
+                };
+                if appended.is_ok() {
+                    return Done::before(pending.durable(), async move {
+                        end.await.ok();
+                    });
                 }
-                if let Some(pending) = waits {
-                    pending.settle(result);
-                }
+                pending.settle(end.await).into()
             }
         }
     }
 
     /// Appends what the gate counts as on its way. The place in the journal is taken by the call.
-    fn append<'a>(
-        &'a self,
+    fn append(
+        self: &Arc<Self>,
         message: Message,
         lane: Lane,
-        ticket: Option<&'a str>,
+        ticket: Option<Arc<str>>,
         cause: Cause,
-    ) -> impl Future<Output = Result<u64, AppendError>> + use<'a> {
-        let appending = Appending { spool: self, lane, ticket, place: None };
+    ) -> impl Future<Output = Result<u64, AppendError>> + Send + use<> {
+        let appending = Appending { spool: Arc::clone(self), lane, ticket, place: None };
         let record = Record { head: message.attributes.into_encoded(), body: message.body };
-        let durable = wake::gather(self.journal.append(record));
+        let durable = self.journal.append(record);
+        let spool = Arc::clone(self);
         async move {
             let sequence = durable.await?;
             appending.ended(sequence);
-            self.metrics.spooled.inc(cause);
+            spool.metrics.spooled.inc(cause);
             Ok(sequence)
         }
     }
@@ -274,46 +274,46 @@ pub(super) fn seen(sequence: u64, message: &Message) -> Read<'_> {
 }
 
 /// A record on its way into the journal. However this ends, it is reported to the gate, which would stay closed otherwise.
-struct Appending<'a> {
-    spool: &'a Spool,
+struct Appending {
+    spool: Arc<Spool>,
     lane: Lane,
-    ticket: Option<&'a str>,
+    ticket: Option<Arc<str>>,
     place: Option<u64>,
 }
 
-impl Appending<'_> {
+impl Appending {
     // Takes the whole: a block that only sets the field would capture a copy of the field, and drop the rest early.
     fn ended(mut self, sequence: u64) {
         self.place = Some(sequence);
     }
 }
 
-impl Drop for Appending<'_> {
+impl Drop for Appending {
     fn drop(&mut self) {
-        self.spool.gate().appended(self.lane, self.ticket, self.place);
+        self.spool.gate().appended(self.lane, self.ticket.as_deref(), self.place);
     }
 }
 
 /// A hedged event's first publication. However this ends, it is reported to the gate, or the record would never be drained.
-struct First<'a> {
-    spool: &'a Spool,
-    ticket: &'a str,
+struct First {
+    spool: Arc<Spool>,
+    ticket: Arc<str>,
     acked: bool,
 }
 
-impl First<'_> {
+impl First {
     fn ended(mut self, result: Result<Ack, PublishError>) {
         self.acked = result.is_ok();
     }
 }
 
-impl Drop for First<'_> {
+impl Drop for First {
     fn drop(&mut self) {
         if self.acked {
-            let key = self.spool.gate().first_acked(self.ticket);
+            let key = self.spool.gate().first_acked(&self.ticket);
             self.spool.turns.comes(key);
         } else {
-            self.spool.gate().first_failed(self.ticket);
+            self.spool.gate().first_failed(&self.ticket);
         }
         self.spool.moved.notify_one();
     }

@@ -30,6 +30,7 @@ use std::{
 
 use tokio::sync::watch;
 
+mod append;
 mod bell;
 mod census;
 mod checkpoint;
@@ -66,6 +67,7 @@ mod model;
 #[cfg(test)]
 mod tests;
 
+pub use append::Append;
 use disk_watchdog::DISK_PATIENCE;
 pub use observer::{Observer, Operation, Stats};
 pub use options::{Keep, OpenError, Options};
@@ -110,11 +112,9 @@ impl Journal {
     ///
     /// # Errors
     /// See [`AppendError`].
-    pub fn append(&self, record: Record) -> impl Future<Output = Result<u64, AppendError>> + Send + 'static + use<> {
+    pub fn append(&self, record: Record) -> Append {
         self.open.0.watchdog.warn();
-        let queued = self.open.0.queue.push(record);
-        // A committer that died answers no append, and what it was writing is not known to be durable.
-        async move { queued?.await.unwrap_or(Err(AppendError::Failed)) }
+        Append(self.open.0.queue.push(record))
     }
 
     /// A cursor inside this process. It gives only what is durable; with [`Keep::UntilAcknowledged`], it leaves out what

@@ -1,6 +1,10 @@
 //! One publication: the topic that it takes, and what its delivery report means.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll, ready},
+};
 
 use rdkafka::{
     Message as _,
@@ -14,24 +18,31 @@ use rdkafka::{
 
 use super::{ends::Partitions, shared::Shared};
 use crate::{
-    bus::publication::{Ack, PublishError},
+    bus::publication::{Ack, Boxed, PublishError},
     config::Encoding,
     envelope::{Attributes, Message, attributes::Attribute, message::Binding, route},
-    wake,
 };
 
 /// A message in the producer's queue.
-pub(super) struct UnderWay {
-    delivery: DeliveryFuture,
+pub(in crate::bus) struct UnderWay {
+    shared: Arc<Shared>,
+    delivery: Delivering,
     /// For its vendor's catch-all, should its topic go.
     attributes: Attributes,
     /// Where its topic ended when it was handed over.
     ends: Option<Arc<Partitions>>,
 }
 
+enum Delivering {
+    /// To its own topic.
+    First(DeliveryFuture),
+    /// To the catch-all, which is rare.
+    Again(Boxed),
+}
+
 impl Shared {
     /// Puts a message into the producer's queue.
-    pub(super) fn hand_over(&self, message: &Message) -> Result<UnderWay, PublishError> {
+    pub(super) fn hand_over(self: &Arc<Self>, message: &Message) -> Result<UnderWay, PublishError> {
         let known = self.topics.load();
         let known = known.as_ref().ok_or(PublishError::Refused)?;
         let topic = known.choose(message.route(), || catch_all(&message.attributes));
@@ -48,8 +59,8 @@ impl Shared {
         let key = message.get(Attribute::PartitionKey);
         let record = FutureRecord::to(topic).key(key).payload(&payload[..]).headers(headers);
         let ends = self.ends.of(topic);
-        let delivery = self.send(record)?;
-        Ok(UnderWay { delivery, attributes: message.attributes.clone(), ends })
+        let delivery = Delivering::First(self.send(record)?);
+        Ok(UnderWay { shared: Arc::clone(self), delivery, attributes: message.attributes.clone(), ends })
     }
 
     fn send(&self, record: FutureRecord<'_, str, [u8]>) -> Result<DeliveryFuture, PublishError> {
@@ -84,35 +95,55 @@ impl Shared {
     }
 }
 
-impl UnderWay {
-    /// Waits for the delivery report.
-    pub(super) async fn resolve(self, shared: Arc<Shared>) -> Result<Ack, PublishError> {
-        let UnderWay { delivery, attributes, ends } = self;
-        let message = match flat(wake::gather(delivery).await) {
-            Ok(Delivery { partition, offset, .. }) => {
-                shared.acknowledged.store(true, Ordering::Relaxed);
-                if ends.is_some_and(|ends| shared.ends.stored(&ends, partition, offset)) {
-                    shared.signal.look_again();
+/// Waits for the delivery report.
+impl Future for UnderWay {
+    type Output = Result<Ack, PublishError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            let report = match &mut self.delivery {
+                Delivering::First(delivery) => ready!(Pin::new(delivery).poll(cx)),
+                Delivering::Again(delivery) => return delivery.as_mut().poll(cx),
+            };
+            match flat(report) {
+                Ok(delivery) => return Poll::Ready(Ok(self.stored(&delivery))),
+                // The topic was deleted after it was chosen: certainly not stored, so it may go elsewhere.
+                Err((code, Some(message))) if is_unknown_topic(code) => {
+                    let (shared, catch_all) = (Arc::clone(&self.shared), catch_all(&self.attributes));
+                    self.delivery = Delivering::Again(Box::pin(shared.again(message, catch_all)));
                 }
-                return Ok(Ack::Stored);
+                Err((code, message)) => return Poll::Ready(Err(self.shared.refusal(code, message.as_ref()))),
             }
-            // The topic was deleted after it was chosen: certainly not stored, so it may go elsewhere.
-            Err((code, Some(message))) if is_unknown_topic(code) => message,
-            Err((code, message)) => return Err(shared.refusal(code, message.as_ref())),
-        };
-        let catch_all = catch_all(&attributes);
+        }
+    }
+}
+
+impl UnderWay {
+    fn stored(&self, delivery: &Delivery) -> Ack {
+        let shared = &self.shared;
+        shared.acknowledged.store(true, Ordering::Relaxed);
+        if self.ends.as_ref().is_some_and(|ends| shared.ends.stored(ends, delivery.partition, delivery.offset)) {
+            shared.signal.look_again();
+        }
+        Ack::Stored
+    }
+}
+
+impl Shared {
+    /// Delivers a message whose topic has gone to its vendor's catch-all.
+    async fn again(self: Arc<Self>, message: OwnedMessage, catch_all: String) -> Result<Ack, PublishError> {
         if message.topic() == catch_all {
             return Err(PublishError::Unroutable);
         }
-        shared.signal.look_again();
+        self.signal.look_again();
         let (key, payload) = (message.key().unwrap_or_default(), message.payload().unwrap_or_default());
         let mut record = FutureRecord::to(&catch_all).key(key).payload(payload);
         record.headers = message.headers().cloned();
-        let sent = shared.producer.load().send_result(record).map_err(|(error, _record)| shared.failed(&error));
-        match flat(wake::gather(sent?).await) {
+        let sent = self.producer.load().send_result(record).map_err(|(error, _record)| self.failed(&error));
+        match flat(sent?.await) {
             Ok(_) => Ok(Ack::Stored),
             Err((code, _)) if is_unknown_topic(code) => Err(PublishError::Unroutable),
-            Err((code, message)) => Err(shared.refusal(code, message.as_ref())),
+            Err((code, message)) => Err(self.refusal(code, message.as_ref())),
         }
     }
 }

@@ -27,7 +27,7 @@ use super::{
     shared::Shared,
 };
 use crate::{
-    bus::publication::{Ack, Publication, PublishError},
+    bus::publication::{Ack, Boxed, PublishError},
     config::Encoding,
     envelope::Message,
 };
@@ -51,7 +51,7 @@ struct Parts {
 
 /// Gives a message to the client and waits for its answer, on the connection's event loop: a caller that polls late, or
 /// never, delays no other publication.
-pub(super) fn publish(shared: &Arc<Shared>, message: Message) -> Publication {
+pub(super) fn publish(shared: &Arc<Shared>, message: Message) -> Boxed {
     // Its timers belong to that event loop, too.
     let inside = shared.runtime.enter();
     let publication = publish_here(Arc::clone(shared), message);
@@ -64,8 +64,8 @@ pub(super) fn publish(shared: &Arc<Shared>, message: Message) -> Publication {
 /// The same on the caller's own event loop, where the caller polls to the end: no task is spawned. The first poll takes
 /// the place in the line, so that the order is that of the calls. What it registers a wake-up for is registered anew by
 /// the next poll.
-pub(super) fn publish_here(own: Arc<Shared>, message: Message) -> Publication {
-    let mut publication: Publication = Box::pin(run(own, message));
+pub(super) fn publish_here(own: Arc<Shared>, message: Message) -> Boxed {
+    let mut publication: Boxed = Box::pin(run(own, message));
     // Whatever the task has done before: a poll put off would lose the place.
     match pin!(unconstrained(publication.as_mut())).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => Box::pin(ready(result)),

@@ -15,7 +15,7 @@ use super::{
     ledger::Found,
 };
 use crate::{
-    bus::{Ack, Publication, PublishError, fake::Script},
+    bus::{Ack, Boxed, PublishError, fake::Script},
     envelope::{Message, attributes::Attribute},
 };
 
@@ -196,7 +196,7 @@ impl Inner {
 pub(super) struct Connection(pub(super) Arc<Broker>);
 
 impl Script for Connection {
-    fn publish(&self, message: &Message) -> Publication {
+    fn publish(&self, message: &Message) -> Boxed {
         let broker = Arc::clone(&self.0);
         if broker.machine.has_stopped() {
             // What runs on is no process any more.
