@@ -36,7 +36,7 @@ impl Shared {
 
     /// What it means that the stream has no room for a message.
     pub(super) async fn full(&self, message: &Message) -> PublishError {
-        let headers = headers(message, &self.stream, self.encoding);
+        let headers = headers(message, &self.stream, self.encoding).unwrap_or_default();
         let headers: usize = headers.iter().map(|(name, values)| line(name.as_ref(), values)).sum();
         let bytes = message.payload(self.encoding).len() + message.route().len() + headers;
         self.ask(|stream| match stream {

@@ -129,7 +129,7 @@ impl Shared {
         if self.common.refused.load(Ordering::Acquire) {
             return Err(PublishError::Refused);
         }
-        let headers = headers(message, &self.stream, self.encoding);
+        let headers = headers(message, &self.stream, self.encoding)?;
         let Parts { subject, reply_to, payload } = self.parts(message, ticket)?;
         ticket.goes_over(connection);
         let handed_over = self.client.publish_with_reply_and_headers(subject, reply_to, headers, payload).await;
