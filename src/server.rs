@@ -95,12 +95,10 @@ pub fn run(config: &Config, warnings: &[Finding]) -> Result<(), StartError> {
         // The workers' clones are the socket now; it closes when they stop accepting.
         drop(listener);
         health.enter(Stage::Serving);
-        let admin_address = admin_port.address;
         let (pid, version, revision) = (std::process::id(), env!("CARGO_PKG_VERSION"), env!("HOOKBUS_REVISION"));
-        tracing::info!(%address, %admin_address, pid, workers = count, version, revision, "serving");
+        tracing::info!(%address, admin_address = %admin_port.address, pid, workers = count, version, revision, "serving");
         signals.next().await;
         drain(&gateway, &workers, &mut signals).await;
-        gateway.delivery.stop_drain();
         workers.stop();
         gateway.delivery.close();
         // Last of all: until here it says that the process drains.
@@ -136,6 +134,7 @@ async fn drain(gateway: &Gateway, workers: &Workers, signals: &mut Signals) {
     if connections + publications > 0 {
         tracing::warn!(connections, publications, "drain deadline reached: these are cut");
     }
+    gateway.delivery.stop_drain();
 }
 
 fn worker_count(config: &Config) -> usize {

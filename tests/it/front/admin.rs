@@ -54,22 +54,12 @@ fn probe(gateway: &Gateway, path: &str, within: Duration) {
 #[test]
 fn who_does_not_read_keeps_no_probe_and_no_scrape_away() {
     let gateway = talkative();
-    let begin = Instant::now();
     for path in ["/console/recent.json?limit=2000", "/console?limit=500"] {
         let _held: Vec<_> = (0..2 * ALL).map(|_| ask_and_read_nothing(gateway.admin, path, 1)).collect();
         for path in ["/livez", "/metrics", "/readyz"] {
             probe(&gateway, path, PROBE);
         }
     }
-    let held: Vec<_> = (0..4).map(|_| ask_and_read_nothing(gateway.admin, "/console/recent.json", 1)).collect();
-    wait_until("the console's places are taken", || gateway.get_admin("/console").status == 503);
-    let refused = gateway.get_admin("/console/recent.json");
-    assert_eq!((refused.header("retry-after"), refused.header("cache-control")), (Some("1"), Some("no-store")));
-    assert!(refused.body.contains("others have not read"), "{}", refused.body);
-    // In the end they are cut, and the places are free, though they are still there.
-    wait_until("a place", || gateway.get_admin("/console").status == 200);
-    assert!(begin.elapsed() < Duration::from_secs(30), "{:?}", begin.elapsed());
-    drop(held);
 }
 
 #[test]
