@@ -10,8 +10,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::{
     commands::{
-        check, drain, endpoints, explain, failure::Failure, forward, provision, replay, schema, serve, tail, timeline,
-        trigger,
+        check, drain, endpoints, explain, failure::Failure, forward, provision, reconcile, replay, schema, serve, tail,
+        timeline, trigger,
     },
     config::Config,
     schema::Scope,
@@ -201,6 +201,20 @@ enum Command {
     #[command(verbatim_doc_comment)]
     Endpoints(endpoints::Options),
 
+    /// Ask the vendors' own APIs for what never came: a process of its own beside the gateways
+    ///
+    /// It compares what the vendors know with what lies on the bus, and needs a [reconcile] table. Without `--once` it looks
+    /// again and again, and tells what it finds by its own /metrics and on the bus, until SIGTERM or SIGINT.
+    ///
+    /// `--once` exits 0 when nothing was found, 2 when something was, 1 when a vendor or the bus could not be read to the end,
+    /// 64 when called or configured wrongly.
+    ///
+    /// Examples:
+    ///   hookbus reconcile
+    ///   hookbus reconcile --once --json | jq .kind
+    #[command(verbatim_doc_comment)]
+    Reconcile(reconcile::Options),
+
     /// Print what subscribers may rely on: an AsyncAPI document of the bus, JSON Schemas of envelope and payloads
     ///
     /// Topics or subjects, bus and content mode are those of the configuration file; without one, the defaults.
@@ -258,6 +272,8 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             // It makes secret files, so that they may be missing.
             endpoints::run(options, &Config::load_before_secrets(file, environment())?.config)
         }
+        // It verifies nothing, and its machine need not have the secrets.
+        Command::Reconcile(options) => reconcile::run(options, &Config::load_before_secrets(file, environment())?),
         Command::Explain(options) => explain::run(options, &load()?.config),
         Command::Schema(options) if options.observed => schema::observe(options, &load()?.config),
         Command::Schema(options) => {

@@ -30,6 +30,7 @@ mod listener;
 mod log;
 mod nats;
 mod raw;
+mod reconcile;
 mod rules;
 mod section;
 mod sources;
@@ -50,6 +51,7 @@ pub use self::{
     listener::{AdminConfig, ListenerConfig},
     log::{LogConfig, LogFormat, LogLevel},
     nats::{NatsConfig, NatsProvision},
+    reconcile::ReconcileConfig,
     sources::SourceConfig,
     whole::Config,
 };

@@ -28,9 +28,10 @@
 //!
 //! | floor | rooms | what they are |
 //! |---|---|---|
-//! | 14 | cli | the words of the command line |
-//! | 13 | commands | what the operator calls |
-//! | 12 | server | start and stop, in order |
+//! | 15 | cli | the words of the command line |
+//! | 14 | commands | what the operator calls |
+//! | 13 | reconcile | what the vendors know beside what came, in a process of its own |
+//! | 12 | server vendor_api | start and stop, in order; the client of the vendors' own APIs |
 //! | 11 | listener | sockets |
 //! | 10 | intake admin | the request path; metrics, health and the console over HTTP |
 //! | 9 | endpoint | a path, and the source behind it |
@@ -96,6 +97,7 @@ pub mod listener;
 pub mod log;
 pub mod metrics;
 pub mod recent;
+pub mod reconcile;
 pub mod reply;
 pub mod request;
 pub mod schema;
@@ -106,6 +108,7 @@ pub mod source;
 pub mod subject;
 pub mod text;
 pub mod units;
+pub mod vendor_api;
 pub mod vendors;
 pub mod verify;
 pub mod wake;

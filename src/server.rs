@@ -31,7 +31,7 @@ mod descriptors;
 pub mod metrics;
 pub(crate) mod open;
 mod reload;
-mod signals;
+pub(crate) mod signals;
 mod start_error;
 mod workers;
 
@@ -145,7 +145,7 @@ fn worker_count(config: &Config) -> usize {
 }
 
 /// The host's name: on Kubernetes the pod's.
-fn replica() -> String {
+pub(crate) fn replica() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt::Display, io};
 
-use crate::config::Problems;
+use crate::{config::Problems, vendor_api::ClientError};
 
 /// In words for the person who called it.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +44,12 @@ impl Failure {
     /// For `map_err`: the error, and what it is about.
     pub fn at<E: Into<Box<dyn Error + Send + Sync>>>(thing: impl Display) -> impl Fn(E) -> Self {
         move |error| Failure::At { thing: thing.to_string(), source: error.into() }
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        Failure::Usage(error.to_string())
     }
 }
 

@@ -5,7 +5,7 @@ use super::{
     bus::{BusKind, UnknownTypes},
     danger::Danger,
     findings::Findings,
-    journal, kafka, listener, nats, sources,
+    journal, kafka, listener, nats, reconcile, sources,
     whole::Config,
 };
 
@@ -24,6 +24,7 @@ pub(super) fn rules(config: &Config, findings: &mut Findings) {
     answers(config, findings);
     bodies(config, findings);
     health_path(config, findings);
+    reconcile::rules(config, findings);
 }
 
 fn addresses(config: &Config, findings: &mut Findings) {

@@ -5,6 +5,7 @@ use super::{
     journal::JournalConfig,
     listener::{AdminConfig, ListenerConfig},
     log::LogConfig,
+    reconcile::ReconcileConfig,
     section::section,
     sources::SourceConfig,
     table::Part as _,
@@ -27,6 +28,8 @@ section! {
         bus: BusConfig,
         /// The durable log. An event is answered 200 only when it is synced to this disk.
         journal: JournalConfig,
+        /// For `hookbus reconcile`, which asks the vendors' own APIs for what never came. Leave the table out to do without.
+        reconcile: Option<ReconcileConfig>,
         /// One table per account at a vendor and path; at least one.
         sources: Vec<SourceConfig>,
     }

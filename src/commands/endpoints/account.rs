@@ -9,8 +9,9 @@ use super::{
 };
 use crate::{
     apis::{Api, Endpoint, Wanted},
-    commands::{failure::Failure, vendor_api::Client},
+    commands::failure::Failure,
     config::{Config, SourceConfig},
+    vendor_api::Client,
 };
 
 pub(super) struct Account<'c> {

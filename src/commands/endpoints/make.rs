@@ -14,11 +14,7 @@ use super::{
     options::{Destination, SecretTo},
     usage::Before,
 };
-use crate::{
-    apis::Endpoint,
-    commands::{failure::Failure, vendor_api::ApiError},
-    secrets::Secret,
-};
+use crate::{apis::Endpoint, commands::failure::Failure, secrets::Secret, vendor_api::ApiError};
 
 pub(super) struct Making<'a, 'c> {
     pub(super) account: &'a Account<'c>,

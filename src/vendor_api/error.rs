@@ -13,7 +13,7 @@ const MOST_WORDS: usize = 300;
 
 /// Why a call gave nothing. Its text has the call, never its body and never a credential.
 #[derive(Debug)]
-pub(in crate::commands) enum ApiError {
+pub enum ApiError {
     /// No answer, or none to its end: what the call asks for may have been done.
     NoAnswer {
         /// The call.
@@ -42,7 +42,8 @@ pub(in crate::commands) enum ApiError {
 }
 
 impl ApiError {
-    pub(in crate::commands) fn status(&self) -> Option<u16> {
+    /// The status of an answer that says no.
+    pub fn status(&self) -> Option<u16> {
         match self {
             ApiError::Refused { status, .. } => Some(*status),
             ApiError::NoAnswer { .. } | ApiError::Odd { .. } => None,
@@ -50,7 +51,7 @@ impl ApiError {
     }
 
     /// Whether the vendor certainly has not done what it was asked for.
-    pub(in crate::commands) fn is_certain(&self) -> bool {
+    pub fn is_certain(&self) -> bool {
         self.status().is_some_and(|status| (400..500).contains(&status) && status != 408)
     }
 

@@ -1,11 +1,13 @@
-//! Calls a vendor's own API. What is called and how an answer reads is the vendor's row; here are the connection, its
+//! The client of a vendor's own API, for commands and for the reconciler: the gateway has none.
+//!
+//! In: a [`Call`]. Out: what the vendor answered. What is called and how an answer reads is the vendor's row; here are the connection, its
 //! limits, and what is tried again.
 //!
 //! It logs nothing. No error has a credential in it, even where the vendor's own words repeat one.
 
 mod error;
 
-use std::{fs, path::Path, thread, time::Duration};
+use std::{fmt, fs, path::Path, thread, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderValue, Method, Request, header};
@@ -15,10 +17,9 @@ use ureq::{
     tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
 };
 
-pub(super) use self::error::ApiError;
+pub use self::error::ApiError;
 use crate::{
     apis::{Api, Call, Delivery, Endpoint, Login, Shape, Wanted, message, refuses},
-    commands::failure::Failure,
     config::{ApiConfig, SourceConfig, is_loopback},
     secrets::Secret,
 };
@@ -32,8 +33,13 @@ const ATTEMPTS: u32 = 4;
 /// The first pause between two attempts; each one after it is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
+/// Why there is no client: a credential, an authority, a table that is missing. In words for the operator.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ClientError(String);
+
 /// One account at a vendor.
-pub(super) struct Client {
+pub struct Client {
     agent: Agent,
     api: &'static Api,
     base: String,
@@ -41,20 +47,25 @@ pub(super) struct Client {
     credentials: Vec<String>,
 }
 
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("base", &self.base).finish_non_exhaustive()
+    }
+}
+
 impl Client {
     /// Reads the credentials; nothing is sent.
     ///
     /// # Errors
     /// A file that cannot be read; a source without `[sources.api]`.
-    pub(super) fn new(source: &SourceConfig) -> Result<Self, Failure> {
+    pub fn new(source: &SourceConfig) -> Result<Self, ClientError> {
         let name = &source.name;
         let (config, api) =
-            source.api().ok_or_else(|| Failure::Usage(format!("source {name} has no [sources.api] table")))?;
+            source.api().ok_or_else(|| ClientError(format!("source {name} has no [sources.api] table")))?;
         let key = credential(&config.key_file)?;
         let client_id = config.client_id_file.as_deref().map(credential).transpose()?;
-        let mut headers = login(api.login, &key, client_id.as_deref()).ok_or_else(|| {
-            Failure::Usage(format!("source {name}: a credential has characters that no header takes"))
-        })?;
+        let mut headers = login(api.login, &key, client_id.as_deref())
+            .ok_or_else(|| ClientError(format!("source {name}: a credential has characters that no header takes")))?;
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("hookbus/", env!("CARGO_PKG_VERSION"))));
         if let (Some(name), Some(environment)) = (api.environment_header, config.environment) {
@@ -68,12 +79,12 @@ impl Client {
     }
 
     /// The base URL.
-    pub(super) fn base(&self) -> &str {
+    pub fn base(&self) -> &str {
         &self.base
     }
 
     /// Every endpoint.
-    pub(super) fn endpoints(&self) -> Result<Vec<Endpoint>, ApiError> {
+    pub fn endpoints(&self) -> Result<Vec<Endpoint>, ApiError> {
         let mut endpoints: Vec<Endpoint> = Vec::new();
         let mut call = self.api.list();
         for _ in 0..MOST_PAGES {
@@ -94,7 +105,7 @@ impl Client {
     ///
     /// # Errors
     /// Outside: it is not known to be there. Inside: it is there and its secret was not in the answer.
-    pub(super) fn create(&self, wanted: &Wanted) -> Result<(String, Result<Secret, ApiError>), ApiError> {
+    pub fn create(&self, wanted: &Wanted) -> Result<(String, Result<Secret, ApiError>), ApiError> {
         let call = self.api.create(wanted);
         let (id, secret) = self.api.read_created(&self.json(&call)?);
         let odd = |shape| self.odd(&call, shape);
@@ -104,12 +115,12 @@ impl Client {
     }
 
     /// Changes an endpoint.
-    pub(super) fn update(&self, id: &str, wanted: &Wanted, url: bool, events: bool) -> Result<(), ApiError> {
+    pub fn update(&self, id: &str, wanted: &Wanted, url: bool, events: bool) -> Result<(), ApiError> {
         self.call(&self.api.update(id, wanted, url, events)).map(drop)
     }
 
     /// Deletes an endpoint; one that is not there is deleted.
-    pub(super) fn delete(&self, id: &str) -> Result<(), ApiError> {
+    pub fn delete(&self, id: &str) -> Result<(), ApiError> {
         match self.call(&self.api.delete(id)) {
             Err(error) if error.status() == Some(404) => Ok(()),
             other => other.map(drop),
@@ -117,12 +128,12 @@ impl Client {
     }
 
     /// Makes a call whose answer says nothing.
-    pub(super) fn tell(&self, call: &Call) -> Result<(), ApiError> {
+    pub fn tell(&self, call: &Call) -> Result<(), ApiError> {
         self.call(call).map(drop)
     }
 
     /// The deliveries of an endpoint, by their call.
-    pub(super) fn deliveries(&self, call: &Call) -> Result<Vec<Delivery>, ApiError> {
+    pub fn deliveries(&self, call: &Call) -> Result<Vec<Delivery>, ApiError> {
         self.api.read_deliveries(&self.json(call)?).map_err(|shape| self.odd(call, shape))
     }
 
@@ -192,7 +203,7 @@ impl Client {
     }
 }
 
-fn agent(config: &ApiConfig, base: &str) -> Result<Agent, Failure> {
+fn agent(config: &ApiConfig, base: &str) -> Result<Agent, ClientError> {
     let is_local = base.parse::<http::Uri>().is_ok_and(|uri| uri.host().is_some_and(is_loopback));
     let tls = TlsConfig::builder().root_certs(RootCerts::from(authorities(config.ca_file.as_deref())?.into_iter()));
     let agent = Agent::config_builder()
@@ -206,11 +217,11 @@ fn agent(config: &ApiConfig, base: &str) -> Result<Agent, Failure> {
 }
 
 /// The system's authorities, and those of a file.
-fn authorities(file: Option<&Path>) -> Result<Vec<Certificate<'static>>, Failure> {
+fn authorities(file: Option<&Path>) -> Result<Vec<Certificate<'static>>, ClientError> {
     let system = rustls_native_certs::load_native_certs().certs;
     let mut certificates: Vec<_> = system.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
     if let Some(file) = file {
-        let at = |problem: String| Failure::Usage(format!("ca_file {}: {problem}", file.display()));
+        let at = |problem: String| ClientError(format!("ca_file {}: {problem}", file.display()));
         let pem = fs::read(file).map_err(|error| at(error.to_string()))?;
         let before = certificates.len();
         for item in parse_pem(&pem) {
@@ -245,8 +256,8 @@ fn login(login: Login, key: &str, client_id: Option<&str>) -> Option<HeaderMap> 
     Some(headers)
 }
 
-fn credential(file: &Path) -> Result<String, Failure> {
-    let problem = |problem: String| Failure::Usage(format!("credential file {} {problem}", file.display()));
+fn credential(file: &Path) -> Result<String, ClientError> {
+    let problem = |problem: String| ClientError(format!("credential file {} {problem}", file.display()));
     let secret = Secret::read(file).map_err(|fault| problem(fault.to_string()))?;
     let text = std::str::from_utf8(secret.expose()).map_err(|_| problem("is not text".into()))?;
     Ok(text.trim().to_owned())
