@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The vendors' own APIs, once, in the open, without an account: the stand-in of both (tests/vendors), endpoints made by
-# `endpoints apply`, signed webhooks that it sends to a gateway, some of them lost on purpose, and a rotation of a secret.
+# `endpoints apply`, signed webhooks that it sends to a gateway, some of them lost on purpose, `reconcile`, which names exactly those,
+# and a rotation of a secret.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -59,6 +60,9 @@ address = "127.0.0.1:$port"
 drain_delay = "0s"
 [admin]
 address = "127.0.0.1:$admin"
+[reconcile]
+# Whatever is not there now is missed.
+grace = "0s"
 [log]
 format = "text"
 [bus]
@@ -83,14 +87,19 @@ for _ in $(seq 100); do
   sleep 0.05
 done
 
-# Events happen at a vendor: vendor, type, sample, how many, how many of their webhooks are lost, how their ids begin.
+# Events happen at a vendor now: vendor, type, sample, how many, whether their webhooks are lost, how their ids begin.
 fire() {
   python3 - "$stand_in" "$@" <<'PYTHON'
-import json, sys, urllib.request
+import json, sys, time, urllib.request
 stand_in, vendor, event, sample, count, lost, name = sys.argv[1:]
 body = json.load(open(sample))
 for number in range(int(count)):
-    fired = {"vendor": vendor, "event": event, "drop": number < int(lost), "body": {**body, "id": f"{name}_{number}"}}
+    body["id"] = f"{name}_{number}"
+    if vendor == "1099policy":
+        # A certificate of its own for each.
+        body["created"] = int(time.time())
+        body["data"]["object"].update(id=f"cert_{name}_{number}", created=body["created"])
+    fired = {"vendor": vendor, "event": event, "drop": lost == "lost", "body": body}
     urllib.request.urlopen(f"{stand_in}/control/fire", json.dumps(fired).encode(), timeout=10).read()
 PYTHON
 }
@@ -98,22 +107,39 @@ samples=$repository/src/vendors
 flagged=$samples/policy1099/samples/nested/certificate.flagged.json
 processed=$samples/audit1/samples/camel/file.processed.json
 say "$EVENTS events at each vendor, $LOST of their webhooks lost on purpose"
-fire 1099policy certificate.flagged "$flagged" "$EVENTS" "$LOST" evt_first
-fire audit1 file.processed "$processed" "$EVENTS" "$LOST" evt_first
+fire 1099policy certificate.flagged "$flagged" $((EVENTS - LOST)) come evt_first
+fire audit1 file.processed "$processed" $((EVENTS - LOST)) come evt_first
 expected=$((2 * (EVENTS - LOST)))
 timeout 30 "$hookbus" tail --json --from-start --count "$expected" > events.json
+# What happened in the second of the bus's first event, or before it, nobody could know.
+sleep 1
+fire 1099policy certificate.flagged "$flagged" "$LOST" lost evt_lost
+fire audit1 file.processed "$processed" "$LOST" lost evt_lost
 echo "$((2 * EVENTS)) happened, $(wc -l < events.json) are on the bus"
 [ "$(wc -l < events.json)" = "$expected" ]
 
 say "hookbus endpoints deliveries --source payroll"
 "$hookbus" endpoints deliveries --source payroll | tail -3
 
+say "hookbus reconcile --once: exactly those"
+"$hookbus" reconcile --once || [ $? = 2 ]
+"$hookbus" reconcile --once --json > findings.json || [ $? = 2 ]
+python3 - "$LOST" <<'PYTHON'
+import collections, json, sys
+lost = int(sys.argv[1])
+found = [json.loads(line) for line in open("findings.json")]
+kinds = collections.Counter(finding["kind"] for finding in found)
+assert kinds == {"event_missed": lost, "delivery_failed": lost}, kinds
+missed = {finding["subject"] for finding in found if finding["kind"] == "event_missed"}
+assert missed == {f"cert_evt_lost_{number}" for number in range(lost)}, missed
+PYTHON
+
 say "hookbus endpoints rotate --source acme: another secret, and no webhook refused"
 rotate() { timeout 60 "$hookbus" endpoints rotate --yes --source acme --metrics "http://127.0.0.1:$admin/metrics" --retries 0s "$@"; }
 rotate || [ $? = 2 ]
 loaded() { [[ $(curl -s "http://127.0.0.1:$admin/metrics") == *'hookbus_secret_reloads_total{result="ok",source="acme"} 1'* ]]; }
 for _ in $(seq 200); do if loaded; then break; fi; sleep 0.1; done
-fire 1099policy certificate.flagged "$flagged" 1 0 evt_second
+fire 1099policy certificate.flagged "$flagged" 1 come evt_second
 rotate --wait --every 100ms
 timeout 30 "$hookbus" tail --json --from-start --count $((expected + 1)) > events.json
 "$hookbus" endpoints plan

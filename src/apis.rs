@@ -1,11 +1,12 @@
 //! The vendors' own APIs, as far as their documents say them: calls are made and answers are read here; nothing is sent.
-//! Only commands use it; no event passes here.
+//! Only commands and the reconciler use it; no event passes here.
 //!
 //! One file for each API says what of it is documented and what is assumed.
 
 mod answer;
 mod api;
 mod audit1;
+mod listing;
 mod policy1099;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ mod tests;
 pub use self::{
     answer::{Delivery, Endpoint, Page, Shape, message, refuses},
     api::{Api, Call, Encoding, Login, Status, Wanted},
+    listing::{Certificate, Happened},
 };
 use crate::vendors::Vendor;
 

@@ -14,7 +14,7 @@ pub mod traceparent;
 pub use self::{
     attributes::Attributes,
     message::{Encoding, Message},
-    routes::{Content, Route, TYPE, routes},
+    routes::{Content, Route, TYPE, own_routes, routes},
     stamp::Stamp,
 };
 use self::{

@@ -41,7 +41,7 @@
 //! | 5 | envelope | the CloudEvent, and where it goes |
 //! | 4 | event | what a vendor's body says |
 //! | 3 | verify | signatures |
-//! | 2 | source request health apis | who sends; what was received; alive and ready; the vendors' own APIs |
+//! | 2 | source request health apis finding | who sends; what was received; alive and ready; the vendors' own APIs; what is found there |
 //! | 1 | vendors secrets sender subject json reply recent metrics units wake text clock | the ground: what each vendor documents, and tools |
 //!
 //! Below the house, in `crates/`, stands what knows nothing of webhooks: [`journal`], the durable log on disk, and
@@ -90,6 +90,7 @@ pub mod drift;
 pub mod endpoint;
 pub mod envelope;
 pub mod event;
+pub mod finding;
 pub mod health;
 pub mod intake;
 pub mod json;

@@ -3,21 +3,37 @@
 //! In: the vendors' own APIs ([`vendor_api`](crate::vendor_api)), and what lies on the bus. Out: findings, as metrics on a
 //! listener of its own, as events on the bus, and as lines. A vendor's event is never invented. The gateway imports nothing
 //! of it, and no failure of it reaches one.
+//!
+//! It keeps nothing: each look reads the bus from its oldest record on, so that a process that was killed goes on as if it had
+//! not been, and a second one beside it finds the same under the same ids.
 
+mod account;
+mod finding;
+mod judge;
+mod look;
+mod metrics;
 mod page;
+mod publish;
+mod seen;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{collections::HashSet, io, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use tokio::{net::TcpListener, runtime::Builder, sync::watch, time::sleep};
 
-use self::page::Page;
+pub use self::{
+    finding::Finding,
+    look::{Look, Sight},
+};
+use self::{metrics::Shown, page::Page, publish::Publisher};
 use crate::{
     admin,
     bus::Bus,
     config::{BusKind, Config, Loaded, ReconcileConfig},
+    envelope::attributes::Attribute,
     health::{Health, Stage},
     log,
-    metrics::Families,
+    metrics::{Families, Label as _},
     server::{self, metrics::Metrics, open, signals::Signals},
 };
 
@@ -44,6 +60,16 @@ impl From<io::Error> for StartError {
 impl From<prometheus::Error> for StartError {
     fn from(error: prometheus::Error) -> Self {
         StartError::Server(error.into())
+    }
+}
+
+impl StartError {
+    /// Whether the configuration must change before a start can help.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            StartError::Unconfigured => true,
+            StartError::Server(error) => error.is_refusal(),
+        }
     }
 }
 
@@ -80,6 +106,7 @@ pub fn serve(loaded: &Loaded, beside: impl FnOnce(&House) -> Result<(), StartErr
         let failed = |error| server::StartError::Bind { key: "reconcile.address", address, error };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let (address, health, families) = (listener.local_addr()?, Health::new(1), Families::new()?);
+        let shown = Shown::register(&families, &config)?;
         let page = Page { families: families.clone(), health: health.clone() };
         tokio::spawn(admin::serve(listener, move |request| page.answer(request)));
         health.beat(0).map(|beat| tokio::spawn(beat.run()));
@@ -91,7 +118,7 @@ pub fn serve(loaded: &Loaded, beside: impl FnOnce(&House) -> Result<(), StartErr
         let (pid, version, revision) = (std::process::id(), env!("CARGO_PKG_VERSION"), env!("HOOKBUS_REVISION"));
         tracing::info!(%address, pid, version, revision, "reconciling");
         tokio::select! {
-            () = look_for_ever(&house) => {}
+            () = look_for_ever(&house, &shown) => {}
             () = signals.next() => {}
         }
         health.enter(Stage::Draining);
@@ -110,18 +137,87 @@ pub fn serve(loaded: &Loaded, beside: impl FnOnce(&House) -> Result<(), StartErr
     result
 }
 
-/// Looks once.
+/// Looks once. `found`: gets what was seen, before anything of it is published. Gives how many findings the bus did not take.
 ///
 /// # Errors
 /// See [`StartError`].
-pub fn once(loaded: &Loaded) -> Result<(), StartError> {
-    loaded.config.reconcile.as_ref().map(|_| ()).ok_or(StartError::Unconfigured)
+pub fn once(loaded: &Loaded, found: impl FnOnce(&Look)) -> Result<usize, StartError> {
+    let config = &loaded.config;
+    let reconcile = config.reconcile.as_ref().ok_or(StartError::Unconfigured)?;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let look = Look::now(config, reconcile).await;
+        found(&look);
+        if look.bus_error.is_some() || !(reconcile.publish_findings || reconcile.publish_missed) {
+            return Ok(0);
+        }
+        let Some(bus) = open_bus(config)? else { return Ok(0) };
+        let unpublished = publish(&look, &Publisher::new(bus.clone()), reconcile).await;
+        bus.close();
+        Ok(unpublished)
+    })
 }
 
-async fn look_for_ever(house: &House) {
+async fn look_for_ever(house: &House, shown: &Shown) {
+    let publisher = house.bus.clone().map(Publisher::new);
+    let mut told = HashSet::new();
     loop {
-        sleep(house.reconcile.interval).await;
+        let look = Look::now(&house.config, &house.reconcile).await;
+        shown.show(&look);
+        told = tell(&look, &told);
+        if let Some(publisher) = &publisher {
+            shown.unpublished(publish(&look, publisher, &house.reconcile).await);
+        }
+        sleep(look::pause(house.reconcile.interval)).await;
     }
+}
+
+/// Logs what the look before did not find. Gives the ids of all that this one has found.
+fn tell(look: &Look, before: &HashSet<String>) -> HashSet<String> {
+    if let Some(error) = &look.bus_error {
+        tracing::warn!(%error, "the bus cannot be read to its end: what it would show is unknown");
+    }
+    for sight in &look.sights {
+        let source = &sight.source.name;
+        match &sight.verdict {
+            Err(error) => tracing::warn!(source, %error, "the vendor cannot be asked"),
+            Ok(verdict) if verdict.unknown > 0 => {
+                tracing::info!(source, unknown = verdict.unknown, "changes before the bus's memory: unknown");
+            }
+            Ok(_) => {}
+        }
+    }
+    let mut told = HashSet::new();
+    for (source, finding) in look.findings() {
+        let id = finding.id(false);
+        if !before.contains(&id) {
+            let (kind, subject) = (finding.kind.as_str(), finding.subject.escape_debug());
+            tracing::warn!(kind, source = source.name, %subject, event = finding.event, "found");
+        }
+        told.insert(id);
+    }
+    told
+}
+
+/// Publishes what the bus does not show yet; how many it did not take. Of a bus that could not be read nobody knows what it
+/// has, and which occurrence this is.
+async fn publish(look: &Look, publisher: &Publisher, reconcile: &ReconcileConfig) -> usize {
+    if look.bus_error.is_some() {
+        return 0;
+    }
+    let (now, mut messages) = (Timestamp::now(), Vec::new());
+    for (source, finding) in look.findings() {
+        if reconcile.publish_findings && !look.seen.has_ours(&finding.id(false)) {
+            messages.push(publisher.finding(finding, source, false, now));
+        }
+        let missed = publisher.missed(finding, source, now).filter(|_| reconcile.publish_missed);
+        messages.extend(missed.filter(|message| !look.seen.has_ours(message.get(Attribute::Id))));
+    }
+    for sight in look.sights.iter().filter(|_| reconcile.publish_findings) {
+        let over = sight.healed.iter().filter(|over| !look.seen.has_ours(&over.id(true)));
+        messages.extend(over.map(|over| publisher.finding(over, &sight.source, true, now)));
+    }
+    publisher.publish(messages).await
 }
 
 /// The bus, to publish to. Its metrics are the gateways', and are not shown here.

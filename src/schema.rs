@@ -11,6 +11,7 @@ mod channels;
 mod envelope;
 mod headers;
 mod infer;
+mod own;
 mod payload;
 mod root;
 #[cfg(test)]

@@ -1,25 +1,26 @@
 //! The client of a vendor's own API, for commands and for the reconciler: the gateway has none.
 //!
-//! In: a [`Call`]. Out: what the vendor answered. What is called and how an answer reads is the vendor's row; here are the connection, its
-//! limits, and what is tried again.
+//! In: a [`Call`]. Out: what the vendor answered. What is called and how an answer reads is the vendor's row; here are the
+//! connection, its limits, and what is tried again.
 //!
 //! It logs nothing. No error has a credential in it, even where the vendor's own words repeat one.
 
 mod error;
 
-use std::{fmt, fs, path::Path, thread, time::Duration};
+use std::{collections::HashSet, fmt, fs, path::Path, thread, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderValue, Method, Request, header};
+use jiff::Timestamp;
 use serde_json::Value;
 use ureq::{
     Agent, Proxy,
-    tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
+    tls::{Certificate as Authority, PemItem, RootCerts, TlsConfig, parse_pem},
 };
 
 pub use self::error::ApiError;
 use crate::{
-    apis::{Api, Call, Delivery, Endpoint, Login, Shape, Wanted, message, refuses},
+    apis::{Api, Call, Certificate, Delivery, Endpoint, Happened, Login, Shape, Wanted, message, refuses},
     config::{ApiConfig, SourceConfig, is_loopback},
     secrets::Secret,
 };
@@ -37,6 +38,15 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct ClientError(String);
+
+/// What an API lists, the newest first.
+#[derive(Debug)]
+pub struct Listing<T> {
+    /// The items, each once.
+    pub items: Vec<T>,
+    /// Whether these are all that were asked for.
+    pub is_whole: bool,
+}
 
 /// One account at a vendor.
 pub struct Client {
@@ -137,6 +147,55 @@ impl Client {
         self.api.read_deliveries(&self.json(call)?).map_err(|shape| self.odd(call, shape))
     }
 
+    /// The newest certificates, about `most` of them; none where no document says how.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub fn certificates(&self, most: usize) -> Result<Listing<Certificate>, ApiError> {
+        let call = |after: Option<&str>| self.api.certificates(after);
+        self.listing(most, call, Api::read_certificates, |certificate| Some(certificate.id.as_str()), |_| false)
+    }
+
+    /// What has happened since then, the newest first and about `most` of it; none where no document says how.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub fn happened(&self, since: Timestamp, most: usize) -> Result<Listing<Happened>, ApiError> {
+        let call = |after: Option<&str>| self.api.happened(after);
+        let is_older = |happened: &Happened| happened.created.is_some_and(|created| created < since);
+        self.listing(most, call, Api::read_happened, |happened| happened.id.as_deref(), is_older)
+    }
+
+    /// Asks for part after part. A list ends with an empty part, or with an item that is one too many; one that gives nothing new
+    /// has been cut by the vendor.
+    fn listing<T>(
+        &self,
+        most: usize,
+        call: impl Fn(Option<&str>) -> Option<Call>,
+        read: fn(&Api, &Value) -> Result<Vec<T>, Shape>,
+        id: fn(&T) -> Option<&str>,
+        is_beyond: impl Fn(&T) -> bool,
+    ) -> Result<Listing<T>, ApiError> {
+        let (mut items, mut ids, mut after) = (Vec::new(), HashSet::new(), None);
+        while let Some(call) = call(after.as_deref()) {
+            let part = read(self.api, &self.json(&call)?).map_err(|shape| self.odd(&call, shape))?;
+            let (is_end, before) = (part.is_empty(), items.len());
+            for item in part {
+                if is_beyond(&item) {
+                    return Ok(Listing { items, is_whole: true });
+                }
+                if id(&item).is_none_or(|id| ids.insert(id.to_owned())) {
+                    items.push(item);
+                }
+            }
+            after = items.last().and_then(id).map(str::to_owned);
+            if is_end || items.len() == before || after.is_none() || most <= items.len() {
+                return Ok(Listing { items, is_whole: is_end });
+            }
+        }
+        Ok(Listing { items, is_whole: true })
+    }
+
     fn json(&self, call: &Call) -> Result<Value, ApiError> {
         let body = self.call(call)?;
         serde_json::from_slice(&body).map_err(|_| self.odd(call, Shape { path: String::new(), wanted: "JSON" }))
@@ -217,9 +276,9 @@ fn agent(config: &ApiConfig, base: &str) -> Result<Agent, ClientError> {
 }
 
 /// The system's authorities, and those of a file.
-fn authorities(file: Option<&Path>) -> Result<Vec<Certificate<'static>>, ClientError> {
+fn authorities(file: Option<&Path>) -> Result<Vec<Authority<'static>>, ClientError> {
     let system = rustls_native_certs::load_native_certs().certs;
-    let mut certificates: Vec<_> = system.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
+    let mut certificates: Vec<_> = system.iter().map(|der| Authority::from_der(der).to_owned()).collect();
     if let Some(file) = file {
         let at = |problem: String| ClientError(format!("ca_file {}: {problem}", file.display()));
         let pem = fs::read(file).map_err(|error| at(error.to_string()))?;

@@ -3,8 +3,8 @@
 #
 #   kafka-acls.sh BOOTSTRAP [OPTION…]       options go to Kafka's own kafka-acls.sh, such as --command-config admin.properties
 #
-# Principals: HOOKBUS_SERVE, HOOKBUS_PROVISION, HOOKBUS_TAIL, HOOKBUS_REPLAY; prefix: HOOKBUS_PREFIX; tool: KAFKA_ACLS. What
-# is granted already is granted again without effect. Another `bus.subject` asks for one more run with its prefix: the
+# Principals: HOOKBUS_SERVE, HOOKBUS_PROVISION, HOOKBUS_TAIL, HOOKBUS_REPLAY, HOOKBUS_RECONCILE; prefix: HOOKBUS_PREFIX; tool:
+# KAFKA_ACLS. What is granted already is granted again without effect. Another `bus.subject` asks for one more run with its prefix: the
 # catch-all and quarantine are always below `webhooks.`.
 set -euo pipefail
 bootstrap=$1
@@ -39,3 +39,8 @@ allow "${HOOKBUS_TAIL:-User:hookbus-tail}" Read Describe
 replay=${HOOKBUS_REPLAY:-User:hookbus-replay}
 allow "$replay" Write Describe
 grant --allow-principal "$replay" --operation Read --topic webhooks.1099policy.quarantine --topic webhooks.audit1.quarantine
+
+# `reconcile`: reads what lies there, in no group, and publishes events of hookbus's own. It can write no vendor's event.
+reconcile=${HOOKBUS_RECONCILE:-User:hookbus-reconcile}
+allow "$reconcile" Read Describe DescribeConfigs
+grant --allow-principal "$reconcile" --operation Write --topic webhooks.hookbus. --resource-pattern-type prefixed

@@ -165,13 +165,13 @@ fn delivery(answer: &Value, at: &str) -> Result<Delivery, Shape> {
 }
 
 /// An id becomes part of a path and of lines for a terminal.
-fn id(answer: &Value, at: &str) -> Result<String, Shape> {
+pub(super) fn id(answer: &Value, at: &str) -> Result<String, Shape> {
     let id = text(answer, at, "id")?;
     let is_good = (1..=MOST_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
     is_good.then_some(id).ok_or_else(|| Shape { path: format!("{at}/id"), wanted: "an id of at most 256 letters" })
 }
 
-fn text(answer: &Value, at: &str, member: &str) -> Result<String, Shape> {
+pub(super) fn text(answer: &Value, at: &str, member: &str) -> Result<String, Shape> {
     let found = optional_text(answer, at, member)?.filter(|text| !text.is_empty());
     found.ok_or_else(|| Shape { path: format!("{at}/{member}"), wanted: "a text" })
 }

@@ -24,6 +24,10 @@ pub struct Api {
     pub environment_header: Option<&'static str>,
     /// The path of all endpoints.
     pub endpoints: &'static str,
+    /// The path of all certificates, where it lists them.
+    pub certificates: Option<&'static str>,
+    /// The path of what has happened, where it lists that.
+    pub happened: Option<&'static str>,
     /// How a body is written.
     pub body: Encoding,
     /// JSON Pointer to the endpoint in the answer to its creation; the secret stands at `/secret`.

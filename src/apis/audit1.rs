@@ -18,6 +18,8 @@ pub(super) static API: Api = Api {
     login: Login::Headers { id: "x-client-id", secret: "x-client-secret" },
     environment_header: None,
     endpoints: "/webhooks",
+    certificates: None,
+    happened: None,
     body: Encoding::Json,
     created: "/webhook",
     listed: &["/webhooks", "/data", ""],

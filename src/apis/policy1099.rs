@@ -17,6 +17,8 @@ pub(super) static API: Api = Api {
     login: Login::Basic,
     environment_header: Some("ten99policy-environment"),
     endpoints: "/webhook_endpoints",
+    certificates: Some("/files/certificates"),
+    happened: Some("/events"),
     body: Encoding::Form,
     created: "",
     listed: &["", "/data"],

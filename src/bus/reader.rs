@@ -116,6 +116,15 @@ impl Reader {
         }
     }
 
+    /// Topics with a part of which all records are gone, when everything until now is read; of other buses none is known.
+    pub fn emptied(&self) -> impl Iterator<Item = String> {
+        let emptied = match &self.source {
+            Source::Kafka(reader) => reader.emptied(),
+            Source::Journal { .. } | Source::Nats(_) => Vec::new(),
+        };
+        emptied.into_iter()
+    }
+
     /// The next record that is wanted. Waits for it a moment; dropping the wait loses nothing.
     ///
     /// # Errors
@@ -176,5 +185,11 @@ impl Source {
 
 fn written(entry: journal::Entry) -> Record {
     let message = Message::decode(entry.head, entry.body.clone());
-    Record { written: Some((entry.sequence, entry.recorded)), message, payload: entry.body, is_structured: false }
+    Record {
+        written: Some((entry.sequence, entry.recorded)),
+        message,
+        is_behind_a_gap: false,
+        payload: entry.body,
+        is_structured: false,
+    }
 }

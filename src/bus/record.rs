@@ -39,6 +39,9 @@ pub struct Record {
     pub written: Option<(u64, SystemTime)>,
     /// The event; `None` for a record that this version cannot read as one.
     pub message: Option<Message>,
+    /// Whether records before it are gone, of the same stream, partition or journal, as far as the bus shows it: retention or
+    /// somebody has removed them. Only of a whole bus that is read until now.
+    pub is_behind_a_gap: bool,
     /// The record's payload: a structured event, or the body.
     pub payload: Bytes,
     /// Whether the payload is a structured event.
@@ -54,7 +57,8 @@ impl Record {
         payload: Bytes,
     ) -> Self {
         let is_structured = read::is_structured(header(CONTENT_TYPE));
-        Record { written: None, message: read::message(binding, route, header, &payload), payload, is_structured }
+        let message = read::message(binding, route, header, &payload);
+        Record { written: None, message, is_behind_a_gap: false, payload, is_structured }
     }
 
     /// The whole event as JSON: as it lies there, or laid out now.

@@ -1,11 +1,16 @@
 //! `hookbus reconcile`: asks the vendors' own APIs for what never came, in a process of its own.
 
+use std::io::{self, BufWriter, Write};
+
 use clap::Args;
+use jiff::Timestamp;
 
 use crate::{
-    commands::failure::Failure,
+    commands::{failure::Failure, output::json_line},
     config::Loaded,
-    reconcile::{self, House},
+    metrics::Label as _,
+    reconcile::{self, Finding, House, Look, StartError},
+    text::terminal,
 };
 
 /// The words after `reconcile`.
@@ -25,18 +30,83 @@ pub struct Options {
 /// # Errors
 /// No `[reconcile]` table; a credential that cannot be read; with `--once`, a finding, or a vendor or bus that does not answer.
 pub fn run(options: &Options, loaded: &Loaded) -> Result<(), Failure> {
-    if options.once {
-        return once(options, loaded);
-    }
-    reconcile::serve(loaded, beside).map_err(Failure::failed)
+    if options.once { once(options.json, loaded) } else { reconcile::serve(loaded, beside).map_err(refused) }
 }
 
 /// What else the long form does: each is one more task of its runtime, and ends with it.
 #[expect(clippy::unnecessary_wraps, reason = "a task may fail to start")]
-fn beside(_house: &House) -> Result<(), reconcile::StartError> {
+fn beside(_house: &House) -> Result<(), StartError> {
     Ok(())
 }
 
-fn once(_options: &Options, loaded: &Loaded) -> Result<(), Failure> {
-    reconcile::once(loaded).map_err(Failure::failed)
+fn once(as_json: bool, loaded: &Loaded) -> Result<(), Failure> {
+    let (mut printed, mut is_whole, mut is_nothing) = (Ok(()), true, true);
+    let unpublished = reconcile::once(loaded, |look| {
+        printed = print(look, as_json);
+        (is_whole, is_nothing) = (look.is_whole(), look.findings().next().is_none());
+    });
+    printed?;
+    match (unpublished.map_err(refused)?, is_whole, is_nothing) {
+        (0, true, true) => Ok(()),
+        (0, true, false) => Err(Failure::Pending),
+        (0, false, _) => Err(Failure::failed("not everything could be asked and read: see above")),
+        (count, ..) => {
+            Err(Failure::failed(format!("{count} finding(s) are not on the bus; the next look tries again")))
+        }
+    }
+}
+
+fn refused(error: StartError) -> Failure {
+    if error.is_refusal() { Failure::Usage(error.to_string()) } else { Failure::failed(error) }
+}
+
+fn print(look: &Look, as_json: bool) -> io::Result<()> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let findings: Vec<&Finding> = look.findings().map(|(_, finding)| finding).collect();
+    for finding in &findings {
+        if as_json {
+            let mut data = finding.data(false, look.now);
+            data["id"] = finding.id(false).into();
+            json_line(data.to_string().as_bytes(), &mut out)?;
+        } else {
+            line(finding, &mut out)?;
+        }
+    }
+    out.flush()?;
+    let mut said = io::stderr().lock();
+    for sight in &look.sights {
+        let name = &sight.source.name;
+        match &sight.verdict {
+            Err(error) => writeln!(said, "hookbus: {name}: {}", terminal(error.to_string().as_bytes()))?,
+            Ok(verdict) if verdict.unknown > 0 => writeln!(
+                said,
+                "hookbus: {name}: of {} change(s) the bus does not reach back far enough to say whether their event came",
+                verdict.unknown
+            )?,
+            Ok(_) => {}
+        }
+        if sight.is_cut {
+            writeln!(said, "hookbus: {name}: there are more certificates than reconcile.most_certificates")?;
+        }
+    }
+    if let Some(error) = &look.bus_error {
+        writeln!(said, "hookbus: the bus: {}", terminal(error.to_string().as_bytes()))?;
+    }
+    writeln!(said, "hookbus: {} finding(s)", findings.len())
+}
+
+/// Columns: kind, source, thing, since when, what is missing or how it stands, in words.
+fn line(finding: &Finding, out: &mut impl Write) -> io::Result<()> {
+    let shown = |text: &str| terminal(text.as_bytes());
+    let since = finding.since.map(|since: Timestamp| since.to_string());
+    writeln!(
+        out,
+        "{:<18} {:<12} {:<28} {:<20} {:<24} {}",
+        finding.kind.as_str(),
+        finding.source,
+        shown(&finding.subject),
+        since.as_deref().unwrap_or("-"),
+        shown(finding.event.as_deref().or(finding.status.as_deref()).unwrap_or("-")),
+        finding.text,
+    )
 }

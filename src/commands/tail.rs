@@ -101,7 +101,8 @@ mod tests {
         attributes.push(Attribute::Id, &"1");
         attributes.push(Attribute::Route, &"a.\u{1b}[2J\nb");
         let message = Some(Message { attributes, body: Default::default() });
-        let mut record = Record { written: None, message, payload: Bytes::from_static(line), is_structured: true };
+        let payload = Bytes::from_static(line);
+        let mut record = Record { written: None, message, is_behind_a_gap: false, payload, is_structured: true };
         let printed = |record: &Record, as_json| {
             let mut out = Vec::new();
             assert!(print(record, as_json, &mut out).unwrap());

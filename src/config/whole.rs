@@ -42,9 +42,20 @@ impl Config {
         Config { bus: BusConfig { kind, ..config.bus }, sources, ..config }
     }
 
-    /// Every route that its events can take.
+    /// The same with everything that `hookbus reconcile` can publish.
+    #[must_use]
+    pub fn reconciled(self) -> Self {
+        let reconcile = ReconcileConfig { publish_missed: true, ..ReconcileConfig::absent() };
+        Config { reconcile: Some(reconcile), ..self }
+    }
+
+    /// Every route that its events can take. Those of `hookbus reconcile` stand last.
     pub fn routes(&self) -> Vec<Route> {
-        envelope::routes(&self.identities(), &self.bus.template())
+        let mut routes = envelope::routes(&self.identities(), &self.bus.template());
+        if let Some(reconcile) = &self.reconcile {
+            routes.extend(envelope::own_routes(reconcile.publish_findings, reconcile.publish_missed));
+        }
+        routes
     }
 
     /// Who the sources are.

@@ -1,7 +1,12 @@
 //! The routes that a configuration can lead to: the one list for topics, a stream's subjects, documents and checks.
 
 use super::route::{self, Template};
-use crate::{source::Identity, vendors::Vendor};
+use crate::{
+    finding::{self, Kind},
+    metrics::Label as _,
+    source::Identity,
+    vendors::Vendor,
+};
 
 /// Stands in an address for a type that is not known beforehand; no configured text can hold it.
 pub const TYPE: &str = "{type}";
@@ -15,6 +20,10 @@ pub enum Content {
     Unlisted(Vendor),
     /// A body that cannot be routed by its type.
     Quarantine(Vendor),
+    /// What hookbus has found at a vendor.
+    Finding(Kind),
+    /// What a vendor's API shows of a certificate whose event never came.
+    Missed,
 }
 
 /// A topic or subject, and one kind of event on it. Several kinds may share an address.
@@ -32,6 +41,14 @@ pub struct Route {
 /// was spooled before the setting changed still goes there.
 pub fn routes(sources: &[Identity], template: &Template) -> Vec<Route> {
     sources.iter().flat_map(|source| of_source(source, template)).collect()
+}
+
+/// The routes of hookbus's own events, which have fixed addresses: `findings`, and what APIs show of `missed` certificates.
+pub fn own_routes(findings: bool, missed: bool) -> Vec<Route> {
+    let route = |content, address| Route { address, pattern: finding::PATTERN.into(), content };
+    let kinds = Kind::all().into_iter().filter(|_| findings);
+    let kinds = kinds.map(|(kind, _)| route(Content::Finding(kind), kind.route()));
+    kinds.chain(missed.then(|| route(Content::Missed, finding::MISSED_ROUTE.into()))).collect()
 }
 
 fn of_source(source: &Identity, template: &Template) -> Vec<Route> {

@@ -8,14 +8,16 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::{
-    channels::{Mode, Scope},
+    channels::{Class, Mode, Scope},
     envelope::envelope,
     headers::{body_type, content_type, headers},
-    payload,
+    own, payload,
 };
 use crate::{
     config::{BusKind, Encoding},
     envelope::{Content, TYPE},
+    finding,
+    metrics::Label as _,
     vendors::Vendor,
 };
 
@@ -131,6 +133,8 @@ fn content_name(content: Content) -> String {
         Content::Documented(vendor, event) => format!("{vendor}.{event}"),
         Content::Unlisted(vendor) => format!("{vendor}.unknown"),
         Content::Quarantine(vendor) => format!("{vendor}.quarantine"),
+        Content::Finding(kind) => format!("{}.finding.{}", finding::VENDOR, kind.as_str()),
+        Content::Missed => format!("{}.missed.certificate", finding::VENDOR),
     }
 }
 
@@ -138,13 +142,13 @@ fn message_name(content: Content, mode: Mode) -> String {
     format!("{}.{}.{}", content_name(content), bus_name(mode.bus), encoding_name(mode.encoding))
 }
 
-fn trait_name(mode: Mode, quarantined: bool) -> String {
-    let which = if quarantined { ".quarantine" } else { "" };
+fn trait_name(mode: Mode, class: Class) -> String {
+    let which = match class {
+        Class::Routed => "",
+        Class::Quarantined => ".quarantine",
+        Class::Own => ".own",
+    };
     format!("{}.{}{which}", bus_name(mode.bus), encoding_name(mode.encoding))
-}
-
-fn is_quarantine(content: Content) -> bool {
-    matches!(content, Content::Quarantine(_))
 }
 
 fn title(content: Content) -> String {
@@ -159,6 +163,10 @@ fn title(content: Content) -> String {
         Content::Quarantine(vendor) => {
             format!("{vendor}: signed bodies that cannot be routed by their type; `quarantinereason` says why")
         }
+        Content::Finding(kind) => format!("finding: {}", kind.description()),
+        Content::Missed => {
+            "what 1099Policy's API shows of a certificate whose event never came: fetched, not received".into()
+        }
     }
 }
 
@@ -171,7 +179,7 @@ fn messages(scope: &Scope, contents: &BTreeSet<Content>) -> Value {
             };
             let message = json!({
                 "title": title(*content),
-                "traits": [{ "$ref": format!("#/components/messageTraits/{}", trait_name(*mode, is_quarantine(*content))) }],
+                "traits": [{ "$ref": format!("#/components/messageTraits/{}", trait_name(*mode, Class::of(*content))) }],
                 "payload": { "$ref": schema },
             });
             (message_name(*content, *mode), message)
@@ -181,19 +189,19 @@ fn messages(scope: &Scope, contents: &BTreeSet<Content>) -> Value {
 }
 
 fn traits(scope: &Scope) -> Value {
-    let kinds = scope.modes.iter().flat_map(|mode| [(*mode, false), (*mode, true)]);
-    let traits = kinds.map(|(mode, quarantined)| {
+    let kinds = scope.modes.iter().flat_map(|mode| Class::ALL.map(|class| (*mode, class)));
+    let traits = kinds.map(|(mode, class)| {
         let mut value = Map::new();
-        let content_type = content_type(mode, quarantined).unwrap_or_else(|| body_type(quarantined));
+        let content_type = content_type(mode, class).unwrap_or_else(|| body_type(class));
         value.insert("contentType".into(), content_type.into());
-        if let Some(headers) = headers(mode, quarantined) {
+        if let Some(headers) = headers(mode, class) {
             value.insert("headers".into(), headers);
         }
         if mode.bus == BusKind::Kafka {
             let key = json!({ "type": "string", "description": "The attribute `partitionkey`." });
             value.insert("bindings".into(), json!({ "kafka": { "key": key, "bindingVersion": "0.5.0" } }));
         }
-        (trait_name(mode, quarantined), value.into())
+        (trait_name(mode, class), value.into())
     });
     Value::Object(traits.collect())
 }
@@ -201,6 +209,7 @@ fn traits(scope: &Scope) -> Value {
 fn schemas(contents: &BTreeSet<Content>) -> Value {
     let mut schemas = Map::new();
     schemas.insert("envelope".into(), envelope());
+    schemas.insert("own".into(), own::envelope());
     for content in contents {
         let name = content_name(*content);
         schemas.insert(format!("event.{name}"), event(*content));
@@ -219,6 +228,12 @@ fn schemas(contents: &BTreeSet<Content>) -> Value {
             Content::Quarantine(_) => {
                 let description = "The body's raw bytes, whatever they are.";
                 schemas.insert(format!("payload.{name}"), json!({ "description": description }));
+            }
+            Content::Finding(kind) => {
+                schemas.insert(format!("payload.{name}"), own::finding(kind));
+            }
+            Content::Missed => {
+                schemas.insert(format!("payload.{name}"), own::missed());
             }
         }
     }
@@ -240,6 +255,11 @@ fn event(content: Content) -> Value {
             "vendor": of_vendor(vendor),
             "data": false,
         }),
+        Content::Finding(_) | Content::Missed => {
+            let name = content_name(content);
+            json!({ "type": { "const": format!("com.{name}") }, "data": { "$ref": format!("{SCHEMAS}payload.{name}") } })
+        }
     };
-    json!({ "allOf": [{ "$ref": format!("{SCHEMAS}envelope") }, { "properties": known }] })
+    let envelope = if Class::of(content) == Class::Own { "own" } else { "envelope" };
+    json!({ "allOf": [{ "$ref": format!("{SCHEMAS}{envelope}") }, { "properties": known }] })
 }

@@ -2,9 +2,11 @@
 
 use serde_json::{Value, json};
 
+use super::channels::Class;
 use crate::{
     envelope::{attributes::Attribute, message::JSON},
     event::Quarantine,
+    finding,
     subject::{MAX_TYPE_BYTES, MAX_TYPE_TOKENS},
     vendors::Vendor,
 };
@@ -60,6 +62,51 @@ pub(super) fn presence(attribute: Attribute) -> Presence {
         | Attribute::EntityPath
         | Attribute::DeadLetterReason => Presence::Sometimes,
     }
+}
+
+/// The same in events of a class; `None` where none of them has it.
+pub(super) fn presence_in(attribute: Attribute, class: Class) -> Option<Presence> {
+    match (presence(attribute), class) {
+        (_, Class::Own) => presence_in_own(attribute),
+        (_, Class::Quarantined) if is_read_from_body(attribute) => None,
+        (Presence::Routed, Class::Quarantined) | (Presence::Quarantined, Class::Routed) => None,
+        (presence, _) => Some(presence),
+    }
+}
+
+/// Our own events come of no body.
+fn presence_in_own(attribute: Attribute) -> Option<Presence> {
+    match attribute {
+        Attribute::Form | Attribute::Entity | Attribute::EntityPath | Attribute::QuarantineReason => None,
+        Attribute::Subject | Attribute::Time => Some(Presence::Always),
+        other => Some(presence(other)),
+    }
+}
+
+/// The JSON Schema of an attribute's value in events of a class; none for what is no attribute.
+pub(super) fn schema_in(attribute: Attribute, class: Class) -> Option<Value> {
+    if class != Class::Own {
+        return schema(attribute);
+    }
+    Some(match attribute {
+        Attribute::Id => like(
+            "^sha256:[0-9a-f]{64}(/missed)?$",
+            "The hash of what was found and of this occurrence of it: what is found again has the same id.",
+        ),
+        Attribute::Source => like("^//hookbus/reconcile/[a-z0-9_]{1,32}$", "The source at whose vendor it was found."),
+        Attribute::Type => like(r"^com\.hookbus\.[a-z_.]+$", "What was found. New types may come at any time."),
+        Attribute::Vendor => among(&[finding::VENDOR], "No vendor's event."),
+        Attribute::Subject => free("The thing: the id of a certificate, an endpoint or a delivery."),
+        Attribute::Time => like(
+            r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$",
+            "Since when it is so by the vendor's clock, or when it was found.",
+        ),
+        Attribute::RecordedTime => like(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$", "When it was published."),
+        Attribute::MessageId => {
+            text("`hookbus/<source name>/<id>`: what the stream recognises a repeated publication by.")
+        }
+        other => schema(other)?,
+    })
 }
 
 fn text(description: &str) -> Value {

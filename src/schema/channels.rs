@@ -32,6 +32,29 @@ pub(super) struct Mode {
     pub(super) encoding: Encoding,
 }
 
+/// What an event is: which attributes it has depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    /// A vendor's, routed by its type.
+    Routed,
+    /// A vendor's, in quarantine.
+    Quarantined,
+    /// hookbus's own.
+    Own,
+}
+
+impl Class {
+    pub(super) const ALL: [Class; 3] = [Class::Routed, Class::Quarantined, Class::Own];
+
+    pub(super) fn of(content: Content) -> Self {
+        match content {
+            Content::Documented(..) | Content::Unlisted(_) => Class::Routed,
+            Content::Quarantine(_) => Class::Quarantined,
+            Content::Finding(_) | Content::Missed => Class::Own,
+        }
+    }
+}
+
 /// An address of a broker.
 #[derive(Debug, Clone)]
 pub(super) struct Server {
@@ -43,7 +66,7 @@ impl Scope {
     /// The defaults, on Kafka and NATS and in both content modes.
     pub fn defaults() -> Self {
         let sources = Vendor::ALL.map(|vendor| SourceConfig::defaults(vendor.as_str(), vendor, "/", Vec::new()));
-        let config = Config::defaults(BusKind::Nats, sources.into());
+        let config = Config::defaults(BusKind::Nats, sources.into()).reconciled();
         let both = [BusKind::Kafka, BusKind::Nats];
         let modes = both
             .into_iter()

@@ -4,8 +4,8 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    attributes::{Presence, is_plain, is_read_from_body, presence, schema},
-    channels::Mode,
+    attributes::{Presence, is_plain, presence_in, schema_in},
+    channels::{Class, Mode},
 };
 use crate::{
     config::{BusKind, Encoding},
@@ -16,10 +16,10 @@ use crate::{
 };
 
 /// The headers as a schema; none on the embedded bus, which has no headers.
-pub(super) fn headers(mode: Mode, quarantined: bool) -> Option<Value> {
+pub(super) fn headers(mode: Mode, class: Class) -> Option<Value> {
     let binding = binding(mode)?;
     let mut list = List::default();
-    if let Some(content_type) = content_type(mode, quarantined) {
+    if let Some(content_type) = content_type(mode, class) {
         list.always(CONTENT_TYPE, json!({ "const": content_type }));
     }
     if binding == Binding::Nats {
@@ -29,17 +29,15 @@ pub(super) fn headers(mode: Mode, quarantined: bool) -> Option<Value> {
     if mode.encoding == Encoding::Binary {
         list.always(binding.version_header(), json!({ "const": "1.0" }));
     }
-    for attribute in Attribute::ALL.into_iter().filter(|attribute| !(quarantined && is_read_from_body(*attribute))) {
-        let (Some(name), Some(schema)) = (binding.header(attribute, mode.encoding), schema(attribute)) else {
+    for attribute in Attribute::ALL {
+        let (Some(name), Some(schema)) = (binding.header(attribute, mode.encoding), schema_in(attribute, class)) else {
             continue;
         };
         let schema = if binding == Binding::Nats && !is_plain(attribute) { encoded(&schema) } else { schema };
-        match presence(attribute) {
-            Presence::Always => list.always(name, schema),
-            Presence::Routed if !quarantined => list.always(name, schema),
-            Presence::Quarantined if quarantined => list.always(name, schema),
-            Presence::Sometimes => list.sometimes(name, schema),
-            Presence::Routed | Presence::Quarantined => {}
+        match presence_in(attribute, class) {
+            Some(Presence::Sometimes) => list.sometimes(name, schema),
+            Some(_) => list.always(name, schema),
+            None => {}
         }
     }
     Some(json!({ "type": "object", "required": list.required, "properties": list.properties }))
@@ -55,13 +53,13 @@ fn binding(mode: Mode) -> Option<Binding> {
 }
 
 /// The value of the message's `content-type`, if it has that header.
-pub(super) fn content_type(mode: Mode, quarantined: bool) -> Option<&'static str> {
-    binding(mode).map_or(Some(STRUCTURED), |binding| binding.content_type(mode.encoding, body_type(quarantined)))
+pub(super) fn content_type(mode: Mode, class: Class) -> Option<&'static str> {
+    binding(mode).map_or(Some(STRUCTURED), |binding| binding.content_type(mode.encoding, body_type(class)))
 }
 
 /// The media type of the body itself.
-pub(super) fn body_type(quarantined: bool) -> &'static str {
-    if quarantined { "application/octet-stream" } else { JSON }
+pub(super) fn body_type(class: Class) -> &'static str {
+    if class == Class::Quarantined { "application/octet-stream" } else { JSON }
 }
 
 /// On NATS a value is percent-encoded, which changes its letters and length.

@@ -106,6 +106,7 @@ mod operator {
     mod forward;
     mod provision;
     mod quarantine;
+    mod reconcile;
     mod replay;
     mod timeline;
 }

@@ -20,6 +20,17 @@ class Policy1099(Vendor):
         super().__init__(options, refused)
         self.certificates = {}
 
+    def fire(self, event, body, drop=False):
+        """Of a certificate's event the certificate itself is there, too, with the status that the event tells."""
+        kind, _, status = event.partition(".")
+        data = body.get("data", {})
+        shown = data["object"] if isinstance(data.get("object"), dict) else data
+        if kind == "certificate" and "id" in shown:
+            known = self.certificates.get(shown["id"], {})
+            updated = body.get("created", int(time.time()))
+            self.certificates[shown["id"]] = {**known, **shown, "status": status, "updated": updated}
+        return super().fire(event, body, drop)
+
     def answer(self, call):
         if call.basic_user() != self.options.api_key:
             # What a careless vendor would say: the credential must not be repeated by who reads it.

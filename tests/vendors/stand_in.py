@@ -11,6 +11,8 @@ is not made here, too. It prints one line of JSON when it listens. One server ha
     POST /control/endpoint  {vendor, url, events}        an endpoint that someone makes in the vendor's portal
     POST /control/remove    {vendor, id}                 someone deletes one there
     POST /control/fire      {vendor, event, body, drop}  an event happens; with drop its webhook is lost
+    POST /control/fires     {vendor, events}             several events, each with event, body, drop
+    POST /control/status    {vendor, id, status}         the vendor switches an endpoint off
     POST /control/certificate  {id, status, …}           a certificate of 1099Policy
     POST /control/fault     {vendor, method, path, kind, times, …}   the next `times` calls go wrong, see faults.py
 """
@@ -134,6 +136,12 @@ class Server(http.server.ThreadingHTTPServer):
         with self.lock:
             if (method, what) == ("GET", "state"):
                 return 200, {"calls": self.calls, **{name: vendor.state() for name, vendor in self.vendors.items()}}
+            if what == "fires":
+                # Many at once; a test that asks for each would take its time.
+                return 200, {"sent": [vendor.fire(v["event"], v["body"], v.get("drop", False)) for v in value["events"]]}
+            if what == "status":
+                vendor.endpoints[value["id"]]["status"] = value["status"]
+                return 200, value
             if what == "endpoint":
                 return 200, vendor.make(value["url"], value["events"], value.get("description"))
             if what == "remove":

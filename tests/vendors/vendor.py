@@ -55,11 +55,12 @@ class Vendor:
     # Webhooks.
 
     def fire(self, event, body, drop=False):
-        """An event happens: every endpoint that asked for it gets it, each delivery in a thread of its own."""
+        """An event happens: every endpoint that asked for it gets it, each delivery in a thread of its own; with `drop` none
+        ever arrives, and the vendor gives it up."""
         text = json.dumps(body).encode()
         self.events.append(body)
         wanted = [e for e in self.endpoints.values() if e["status"] == "active" and {event, "*"} & set(e["events"])]
-        for endpoint in wanted if not drop else []:
+        for endpoint in wanted:
             delivery = {
                 "id": f"del_{secrets.token_hex(4)}",
                 "endpoint": endpoint["id"],
@@ -69,6 +70,9 @@ class Vendor:
                 "attempts": 0,
             }
             self.deliveries.append(delivery)
+            if drop:
+                delivery.update(status="failed", attempts=1 + len(self.DELAYS), lastError="no answer in time")
+                continue
             threading.Thread(target=self.deliver, args=(endpoint, delivery, text), daemon=True).start()
         return len(wanted)
 

@@ -67,6 +67,8 @@ pub struct Reader {
     kafka: KafkaConfig,
     /// Partitions that are not read to the end that they had at the start, with that end; `None` goes on for ever.
     ends: Option<BTreeMap<(String, i32), i64>>,
+    /// Partitions that had lost their first records when the end was marked, until one of them is read.
+    cut: BTreeSet<(String, i32)>,
 }
 
 impl Reader {
@@ -80,8 +82,8 @@ impl Reader {
         let wanted = topics::expected(config).into_iter().filter(|topic| pattern.matches(topic)).collect();
         let look_due = Instant::now() + LOOK_EVERY;
         let (pattern, kafka) = (pattern.to_string(), config.bus.kafka.clone());
-        let (places, deaf) = (BTreeMap::new(), Deaf::default());
-        let mut reader = Reader { consumer, wanted, pattern, places, look_due, deaf, kafka, ends: None };
+        let (places, deaf, cut) = (BTreeMap::new(), Deaf::default(), BTreeSet::new());
+        let mut reader = Reader { consumer, wanted, pattern, places, look_due, deaf, kafka, ends: None, cut };
         reader.wait_for_answer()?;
         let metadata = reader.consumer.fetch_metadata(None, ANSWER_LIMIT)?;
         reader.assign(&metadata, if extent == Extent::New { Offset::End } else { Offset::Beginning })?;
@@ -97,6 +99,9 @@ impl Reader {
         let (mut ends, mut records) = (BTreeMap::new(), 0);
         for (topic, partition) in self.places.keys() {
             let (low, high) = self.consumer.fetch_watermarks(topic, *partition, ANSWER_LIMIT)?;
+            if 0 < low {
+                self.cut.insert((topic.clone(), *partition));
+            }
             if low < high {
                 ends.insert((topic.clone(), *partition), high);
                 records += high.abs_diff(low);
@@ -104,6 +109,11 @@ impl Reader {
         }
         self.ends = Some(ends);
         Ok(records)
+    }
+
+    /// Topics with a partition that is cut and of which nothing was read.
+    pub(in crate::bus) fn emptied(&self) -> Vec<String> {
+        self.cut.iter().map(|(topic, _)| topic.clone()).collect()
     }
 
     /// Takes note of a record's place; `false` for one that came after the start.
@@ -133,7 +143,7 @@ impl Reader {
             }
             _ => {}
         }
-        let (topic, partition, offset, record) = match self.consumer.poll(wait) {
+        let (topic, partition, offset, mut record) = match self.consumer.poll(wait) {
             Some(Ok(message)) => (message.topic().to_owned(), message.partition(), message.offset(), record(&message)),
             Some(Err(error)) => {
                 self.check(error)?;
@@ -141,6 +151,7 @@ impl Reader {
             }
             None => return Ok(Next::Idle),
         };
+        record.is_behind_a_gap = self.cut.remove(&(topic.clone(), partition));
         Ok(if self.within(topic, partition, offset) { Next::Record(record) } else { Next::Idle })
     }
 

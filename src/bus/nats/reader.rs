@@ -37,6 +37,8 @@ pub struct Reader {
     left: Option<u64>,
     /// The last of them lies at or before this place of the stream.
     end: u64,
+    /// The place of the last message; 0 before the first.
+    last: u64,
 }
 
 impl fmt::Debug for Reader {
@@ -68,7 +70,7 @@ impl Reader {
         let consumer = stream.create_consumer(config).await.map_err(|error| failed(&error))?;
         let left = (extent == Extent::UntilNow).then_some(consumer.cached_info().num_pending);
         let messages = consumer.messages().await.map_err(|error| failed(&error))?;
-        let reader = Reader { stream: nats.stream.clone(), messages, left, end };
+        let reader = Reader { stream: nats.stream.clone(), messages, left, end, last: 0 };
         Ok((reader, left.unwrap_or_default()))
     }
 
@@ -85,14 +87,18 @@ impl Reader {
             Ok(None) => return Ok(Next::End),
             Err(_) => return Ok(Next::Idle),
         };
+        let mut is_behind_a_gap = false;
         if self.left.is_some() {
             let info = message.info().map_err(|error| failed(&self.stream, &error))?;
             self.left = Some(if info.stream_sequence < self.end { info.pending } else { 0 });
+            is_behind_a_gap = self.last != 0 && self.last + 1 < info.stream_sequence;
+            self.last = info.stream_sequence;
         }
         let message = message.message;
         let headers = message.headers.unwrap_or_default();
         let header = |name: &str| headers.get(name).map(|value| value.as_str());
-        Ok(Next::Record(Record::of(Binding::Nats, &message.subject, header, message.payload)))
+        let record = Record::of(Binding::Nats, &message.subject, header, message.payload);
+        Ok(Next::Record(Record { is_behind_a_gap, ..record }))
     }
 }
 

@@ -222,7 +222,8 @@ mod tests {
         });
         let recorded = SystemTime::UNIX_EPOCH + std::time::Duration::from_micros(1_700_000_000_000_007);
         let payload = "\u{1b}[31m".into();
-        let found = Record { written: Some((7, recorded)), message, payload, is_structured: false };
+        let found =
+            Record { written: Some((7, recorded)), message, is_behind_a_gap: false, payload, is_structured: false };
         let sources = vec![SourceConfig::defaults("payroll", Vendor::Audit1, "/a", Vec::new())];
         Candidate::new(found, What::DeadLetters, &Config::defaults(BusKind::Nats, sources))
     }

@@ -177,6 +177,7 @@ mod tests {
             written: Some((number, SystemTime::now())),
             payload: message.body.clone(),
             message: Some(message),
+            is_behind_a_gap: false,
             is_structured: false,
         };
         let sources = vec![SourceConfig::defaults("payroll", Vendor::Audit1, "/a", Vec::new())];

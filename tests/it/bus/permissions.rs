@@ -23,7 +23,7 @@ const EVENT: &[u8] = br#"{"id":"evt_permissions","type":"policy.active","data":{
 const TOPIC: &str = "webhooks.1099policy.policy.active";
 
 /// The users of the files, and the password of all of them here.
-const USERS: [&str; 4] = ["hookbus", "hookbus-provision", "hookbus-tail", "hookbus-replay"];
+const USERS: [&str; 5] = ["hookbus", "hookbus-provision", "hookbus-tail", "hookbus-replay", "hookbus-reconcile"];
 const PASSWORD: &str = "password of the permissions' test";
 
 /// Puts another user into a configuration.
@@ -90,7 +90,7 @@ fn assert_replays(setup: &Setup) {
 
 fn nats_with_permissions() -> (NatsServer, Setup) {
     let permissions = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/permissions/nats-permissions.conf");
-    let roles = ["serve", "provision", "tail", "replay"];
+    let roles = ["serve", "provision", "tail", "replay", "reconcile"];
     let users: String = USERS
         .iter()
         .zip(roles)

@@ -43,6 +43,11 @@ const ELSEWHERE: &[Elsewhere] = &[
             [[ $COMMAND != *" -- hookbus "* ]] || bash -c "hookbus ${COMMAND#* -- hookbus } --help""#,
     },
     Elsewhere {
+        begins: "hookbus reconcile",
+        reason: "it calls a vendor's API; it::operator::reconcile does, at a stand-in of both",
+        instead: r#"command=${COMMAND%%#*}; bash -c "${command%%|*} --help""#,
+    },
+    Elsewhere {
         begins: "hookbus endpoints ",
         reason: "it calls a vendor's API; it::operator::endpoints does, at a stand-in of both",
         instead: r#"command=${COMMAND%%#*}; bash -c "${command%%|*} --help""#,

@@ -17,7 +17,11 @@ pub const AUDIT_URL: &str = "https://hooks.example.com/webhooks/audit1";
 
 /// A configuration whose sources have accounts at the stand-in, and no secrets yet.
 pub fn setup(vendors: &Vendors, policy_url: &str, audit_url: &str) -> Setup {
-    let setup = Setup::new("", "");
+    with_accounts(Setup::new("", ""), vendors, policy_url, audit_url)
+}
+
+/// The same of a configuration on another bus.
+pub fn with_accounts(setup: Setup, vendors: &Vendors, policy_url: &str, audit_url: &str) -> Setup {
     let secrets = setup.path().join("secrets");
     for name in ["1099policy", "audit1"] {
         fs::remove_file(secrets.join(name)).unwrap();

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    process::Command,
+    process::{Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
@@ -16,8 +16,9 @@ use crate::support::{
         kafka::shared,
         nats::{NatsServer, Operator},
     },
-    client::{post_head, signature, signed, unix_now},
-    harness::{AUDIT, Gateway, POLICY, Setup, sample},
+    client::{Connection, post_head, signature, signed, unix_now},
+    harness::{AUDIT, Gateway, HOOKBUS, POLICY, Setup, free_ports, sample},
+    process::Process,
     prometheus::{Prometheus, RULES, Rule, hasten, tool},
     promql::spoken,
     wait::wait_until,
@@ -39,7 +40,8 @@ fn exposition() -> Exposition {
     let kafka = shared().setup("", "", "").start();
     wait_until("Kafka's statistics", || kafka.get_admin("/metrics").body.contains("kafka_broker_rtt_seconds{"));
     let mut exposition = Exposition::new();
-    for line in [embedded, kafka].map(|gateway| gateway.get_admin("/metrics").body).join("\n").lines() {
+    let gateways = [embedded, kafka].map(|gateway| gateway.get_admin("/metrics").body).join("\n");
+    for line in format!("{gateways}\n{}", reconciler()).lines() {
         if let Some(family) = line.strip_prefix("# TYPE ") {
             exposition.entry(family.split(' ').next().unwrap().to_owned()).or_default();
         }
@@ -66,6 +68,26 @@ fn exposition() -> Exposition {
         }
     }
     exposition
+}
+
+/// What a reconciler exposes, whether or not a vendor answers it.
+fn reconciler() -> String {
+    let [port] = free_ports();
+    let setup = Setup::new("", &format!("[reconcile]\naddress = \"127.0.0.1:{port}\"\n"));
+    let files = "secret_files = [\"secrets/1099policy\"]\n";
+    let api = "[sources.api]\nkey_file = \"secrets/none\"\nendpoint_url = \"https://hooks.example.com/\"\n";
+    setup.edit(files, &format!("{files}{api}"));
+    let mut command = Command::new(HOOKBUS);
+    command.arg("reconcile").current_dir(setup.path()).stderr(Stdio::null());
+    let _process = Process::start(&mut command);
+    let mut page = None;
+    wait_until("the reconciler", || {
+        let connection = Connection::try_open(([127, 0, 0, 1], port).into());
+        page =
+            connection.ok().map(|mut open| open.request("GET /metrics HTTP/1.1\r\nHost: reconcile\r\n\r\n", b"").body);
+        page.is_some()
+    });
+    page.unwrap()
 }
 
 fn rules() -> Vec<Rule> {
@@ -204,7 +226,7 @@ fn every_alert_is_tested_and_explained() {
         }
     }
     let sections = runbooks.lines().filter(|line| line.starts_with("### ")).count();
-    assert_eq!((sections, alerts.len()), (alerts.len(), 44), "sections of alerts that are none any more");
+    assert_eq!((sections, alerts.len()), (alerts.len(), 49), "sections of alerts that are none any more");
 }
 
 /// Every alert fires in some scenario, and no other with it; gateways that are well are silent.

@@ -35,6 +35,11 @@ impl Vendors {
         Vendors::start_with("https", &["--cert", "cert.pem", "--key", "key.pem"])
     }
 
+    /// Tries a webhook again for seconds, and not for milliseconds: a gateway may be away for a moment.
+    pub fn start_patient() -> Self {
+        Vendors::start_with("http", &["--scale", "0.02"])
+    }
+
     fn start_with(scheme: &'static str, options: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         if scheme == "https" {

@@ -255,6 +255,17 @@ impl Operator {
         self.runtime.block_on(async { self.context.get_stream("WEBHOOKS").await.unwrap().cached_info().state.messages })
     }
 
+    /// Removes all messages before this one.
+    pub fn purge_up_to(&self, sequence: u64) {
+        let purge = async { self.context.get_stream("WEBHOOKS").await.unwrap().purge().sequence(sequence).await };
+        self.runtime.block_on(purge).unwrap();
+    }
+
+    /// Removes all messages.
+    pub fn purge(&self) {
+        self.runtime.block_on(async { self.context.get_stream("WEBHOOKS").await.unwrap().purge().await }).unwrap();
+    }
+
     /// All messages in the stream, in order.
     pub fn read(&self) -> Vec<Stored> {
         let mut read = None;

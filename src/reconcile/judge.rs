@@ -1,0 +1,185 @@
+//! What a vendor says, held against what was seen. Nothing is asked here.
+//!
+//! In: what one account's API answered, and the index of the bus. Out: findings, and how many changes nobody can judge.
+
+use std::collections::{BTreeSet, HashMap};
+
+use jiff::Timestamp;
+
+use super::{
+    account::Asked,
+    finding::{Episode, Finding},
+    seen::Seen,
+};
+use crate::{
+    apis::{Api, Certificate, Delivery, Endpoint, Happened, Wanted},
+    config::{ReconcileConfig, SourceConfig},
+    envelope::route::Template,
+    finding::Kind,
+};
+
+/// The statuses of a certificate that is being worked on.
+const AT_WORK: [&str; 2] = ["pending", "processing"];
+/// The status of which no webhook is sent (1099Policy's page on troubleshooting).
+const ERROR: &str = "error";
+/// The statuses that a webhook of the type `certificate.<status>` tells.
+const TOLD: [&str; 3] = ["approved", "flagged", "denied"];
+
+/// Things and types of events that the list of what happened has told of, with the place of their finding; without one
+/// nobody knows.
+type Told = HashMap<(String, String), Option<usize>>;
+
+/// All that a judgement depends on beside the answers.
+pub(super) struct Judge<'a> {
+    pub(super) source: &'a SourceConfig,
+    pub(super) api: &'static Api,
+    pub(super) wanted: &'a Wanted,
+    /// Every event that the endpoint can ask for.
+    pub(super) all: &'a BTreeSet<String>,
+    pub(super) reconcile: &'a ReconcileConfig,
+    pub(super) template: &'a Template,
+    pub(super) seen: &'a Seen,
+    /// When the vendor was asked.
+    pub(super) now: Timestamp,
+}
+
+/// What one account's answers come to.
+#[derive(Debug, Default)]
+pub struct Verdict {
+    /// What was found.
+    pub findings: Vec<Finding>,
+    /// Changes of which the bus cannot say whether their event came.
+    pub unknown: u64,
+}
+
+impl Judge<'_> {
+    pub(super) fn judge(&self, asked: &Asked) -> Verdict {
+        let mut verdict = Verdict::default();
+        verdict.findings.extend(self.endpoint(&asked.endpoints));
+        // Of one change both lists may tell: it counts once.
+        let mut told = HashMap::new();
+        self.happened(&asked.happened, &mut told, &mut verdict);
+        for certificate in &asked.certificates {
+            self.certificate(certificate, &told, &mut verdict);
+        }
+        verdict.findings.extend(asked.deliveries.iter().filter_map(|delivery| self.delivery(delivery)));
+        verdict
+    }
+
+    /// Events come while one endpoint with our URL is on and gets all of ours: during a rotation the other one may be off.
+    fn endpoint(&self, endpoints: &[Endpoint]) -> Option<Finding> {
+        let ours: Vec<&Endpoint> = endpoints.iter().filter(|endpoint| endpoint.url == self.wanted.url).collect();
+        let on: Vec<&Endpoint> = ours.iter().copied().filter(|endpoint| !self.api.is_off(endpoint)).collect();
+        if on.iter().any(|endpoint| !endpoint.has_other_events(self.wanted, self.all)) {
+            return None;
+        }
+        let found = |kind, subject: &str, status: Option<&String>| {
+            let occurrence = Episode::occurrence(self.seen.episode(&self.source.name, kind), self.now);
+            let status = status.cloned();
+            Some(Finding { status, ..Finding::new(kind, self.source, subject, occurrence) })
+        };
+        match (on.first(), ours.first()) {
+            (Some(other), _) => found(Kind::EndpointChanged, &other.id, other.status.as_ref()),
+            (None, Some(off)) => found(Kind::EndpointOff, &off.id, off.status.as_ref()),
+            (None, None) => found(Kind::EndpointMissing, &self.wanted.url, None),
+        }
+    }
+
+    /// What was over longer ago than the vendor tries again, and not longer ago than a look goes back.
+    fn is_due(&self, moment: Timestamp) -> bool {
+        let before = |duration| self.now.checked_sub(duration).unwrap_or(Timestamp::MIN);
+        before(self.reconcile.look_back) <= moment && moment <= before(self.reconcile.grace)
+    }
+
+    fn type_of(&self, event: &str) -> String {
+        format!("com.{}.{event}", self.source.vendor)
+    }
+
+    /// Whether everything since then would be on the bus.
+    fn reaches(&self, event: &str, moment: Timestamp) -> bool {
+        let reach = self.seen.reach(&self.template.render(&self.source.identity(), event));
+        reach.is_some_and(|since| since <= moment)
+    }
+
+    fn happened(&self, list: &[Happened], told: &mut Told, verdict: &mut Verdict) {
+        for happened in list {
+            let Some(created) = happened.created.filter(|created| self.is_due(*created)) else { continue };
+            if !self.wanted.events.contains(&happened.event) || self.was_seen(happened, created) {
+                continue;
+            }
+            let (id, event) = (happened.id.clone(), happened.event.clone());
+            let subject = happened.subject.clone().or_else(|| id.clone()).unwrap_or_default();
+            if !self.reaches(&event, created) {
+                verdict.unknown += 1;
+                told.insert((subject, event), None);
+                continue;
+            }
+            told.insert((subject.clone(), event.clone()), Some(verdict.findings.len()));
+            let occurrence = id.clone().unwrap_or_else(|| created.to_string());
+            verdict.findings.push(Finding {
+                event: Some(event),
+                event_id: id,
+                since: Some(created),
+                happened: Some(happened.object.clone()),
+                ..Finding::new(Kind::EventMissed, self.source, subject, occurrence)
+            });
+        }
+    }
+
+    /// By its id, or, as webhooks have other ids or none, by its type, thing and second.
+    fn was_seen(&self, happened: &Happened, created: Timestamp) -> bool {
+        let (source, kind) = (&self.source.ce_source, self.type_of(&happened.event));
+        let has_id = happened.id.as_ref().is_some_and(|id| self.seen.has_id(source, id));
+        let subject = happened.subject.as_deref();
+        has_id || subject.is_some_and(|subject| self.seen.has_at(source, &kind, subject, created))
+    }
+
+    fn certificate(&self, certificate: &Certificate, told: &Told, verdict: &mut Verdict) {
+        let Certificate { id, status, created, updated, object } = certificate;
+        let age = self.now.duration_since(*updated);
+        let found = |kind| Finding {
+            status: Some(status.clone()),
+            since: Some(*updated),
+            ..Finding::new(kind, self.source, id, format!("{status} {updated}"))
+        };
+        let is_older = |duration| jiff::SignedDuration::try_from(duration).is_ok_and(|limit| limit < age);
+        if AT_WORK.contains(&status.as_str()) && is_older(self.reconcile.stuck_after) {
+            verdict.findings.push(found(Kind::CertificateStuck));
+        }
+        if status == ERROR && !is_older(self.reconcile.look_back) {
+            verdict.findings.push(found(Kind::CertificateError));
+        }
+        let event = format!("certificate.{status}");
+        let is_told = TOLD.contains(&status.as_str()) && self.wanted.events.contains(&event);
+        if !is_told || !self.is_due(*updated) || self.seen.has(&self.source.ce_source, &self.type_of(&event), id) {
+            return;
+        }
+        if let Some(place) = told.get(&(id.clone(), event.clone())) {
+            let same = place.and_then(|place| verdict.findings.get_mut(place));
+            same.into_iter().for_each(|same| same.certificate = Some(object.clone()));
+            return;
+        }
+        // What changed it last need not have been its status, of which the event may have come before the bus begins.
+        if self.reaches(&event, *created) {
+            let certificate = Some(object.clone());
+            verdict.findings.push(Finding { event: Some(event), certificate, ..found(Kind::EventMissed) });
+        } else {
+            verdict.unknown += 1;
+        }
+    }
+
+    fn delivery(&self, delivery: &Delivery) -> Option<Finding> {
+        let time: Option<Timestamp> = delivery.time.parse().ok();
+        let look_back = self.now.checked_sub(self.reconcile.look_back).unwrap_or(Timestamp::MIN);
+        // Of one without a time nobody knows that it is old.
+        if !delivery.has_failed() || time.is_some_and(|time| time < look_back) {
+            return None;
+        }
+        Some(Finding {
+            event: Some(delivery.event.clone()),
+            status: Some(delivery.status.clone()),
+            since: time,
+            ..Finding::new(Kind::DeliveryFailed, self.source, &delivery.id, &delivery.time)
+        })
+    }
+}
