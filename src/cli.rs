@@ -1,5 +1,6 @@
 //! The command line: words into calls, results into exit codes. 0 done, 1 failed, 2 `explain`: refused,
-//! `endpoints plan`: something to do, `endpoints rotate`: not done yet, 64 used or configured wrongly.
+//! `endpoints plan`: something to do, `endpoints rotate`: not done yet, `reconcile --once`: something found, 64 used or
+//! configured wrongly.
 
 use std::{
     path::{Path, PathBuf},
@@ -20,7 +21,8 @@ use crate::{
 /// sysexits.h `EX_USAGE`: the operator must change something before a restart can help.
 const EX_USAGE: u8 = 64;
 
-/// The answer to what was asked is no: `explain`, a request that the gateway would refuse; `endpoints plan`, something to do; `endpoints rotate`, not done yet.
+/// The answer to what was asked is no: `explain`, a request that the gateway would refuse; `endpoints plan`, something to do;
+/// `endpoints rotate`, not done yet; `reconcile --once`, something found.
 const NO: u8 = 2;
 
 /// The configuration file, unless another is named.

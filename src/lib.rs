@@ -74,6 +74,9 @@
 //! - P8, a signed event is never refused for being odd: `event::tests::no_hostile_type_gets_through`,
 //!   `event::tests::wrong_shapes_are_events_too`, `it::subscribers::events`
 //!
+//! Beside the gateway, what never came is found, exactly that, and what cannot be known is called unknown:
+//! `it::operator::reconcile`.
+//!
 //! The schemas say what is published: `it::subscribers::schema`; the consumers that they copy skip nothing
 //! and handle nothing twice: `it::subscribers::consumers`. A rolling update fails no request: `it::loss::rolling`. Every
 //! metric that a rule, a panel or a document names exists: `it::subscribers::contract`.

@@ -11,7 +11,7 @@ use clap::Args;
 
 use crate::{
     commands::failure::Failure,
-    config::{BusKind, Loaded},
+    config::{BusKind, Config, Loaded},
     secrets::Secret,
 };
 
@@ -39,7 +39,10 @@ pub fn run(options: &Options, file: &Path, loaded: &Loaded) -> Result<(), Failur
         // Only a warning: the gateway does without.
         for (key, file) in [("key_file", Some(&api.key_file)), ("client_id_file", api.client_id_file.as_ref())] {
             if let Some(fault) = file.and_then(|file| Secret::read(file).err()) {
-                writeln!(out, "warning: sources[{index}].api.{key}: the file {fault}; `hookbus endpoints` needs it")?;
+                writeln!(
+                    out,
+                    "warning: sources[{index}].api.{key}: the file {fault}; `hookbus endpoints` and `reconcile` need it"
+                )?;
             }
         }
     }
@@ -66,5 +69,7 @@ pub fn run(options: &Options, file: &Path, loaded: &Loaded) -> Result<(), Failur
             writeln!(out, "  bus: kafka at {}, topics {}", config.bus.kafka.brokers.join(", "), config.bus.subject)?;
         }
     }
-    if options.connect { connect::run(config, &mut out) } else { Ok(()) }
+    // What the gateway itself needs there.
+    let gateway = Config { reconcile: None, ..config.clone() };
+    if options.connect { connect::run(&gateway, &mut out) } else { Ok(()) }
 }

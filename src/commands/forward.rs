@@ -23,6 +23,7 @@ use crate::{
     },
     config::Config,
     envelope::{Message, attributes::Attribute},
+    finding,
     secrets::Secret,
     subject::Pattern,
     vendors::Vendor,
@@ -131,7 +132,9 @@ impl Options {
         let prefix = format!("com.{}.", message.get(Attribute::Vendor));
         let short = event_type.strip_prefix(&prefix).unwrap_or(event_type);
         let arrival = || message.get(Attribute::RecordedTime).parse::<Timestamp>().ok();
-        source.is_none_or(|source| message.get(Attribute::Source) == source)
+        // What hookbus says by itself has no vendor to sign as.
+        message.get(Attribute::Vendor) != finding::VENDOR
+            && source.is_none_or(|source| message.get(Attribute::Source) == source)
             && self.kind.as_ref().is_none_or(|kind| kind.matches(event_type) || kind.matches(short))
             && self.since.is_none_or(|since| arrival().is_some_and(|arrival| since.0 <= arrival))
     }

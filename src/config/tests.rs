@@ -708,3 +708,27 @@ fn an_environment_is_a_short_plain_word() {
         assert!(of(bad).unwrap_err().to_string().starts_with("sources[0].environment: must be 1 to 32 of"), "{bad}");
     }
 }
+
+#[test]
+fn the_reconciler_needs_somebody_to_ask_and_time_to_ask_for() {
+    let place = Place::new();
+    let with = |keys: &str| with_minimum(&format!("[reconcile]\n{keys}\n"));
+    let api = "[sources.api]\nkey_file = \"k\"\nclient_id_file = \"c\"\nendpoint_url = \"https://a.example/hook\"\n";
+    let lines = place.lines(&with(""));
+    assert_eq!(lines, ["reconcile: needs a source with a [sources.api] table: without one there is nobody to ask"]);
+    let loaded = place.load(&(with("") + api)).unwrap().config.reconcile.unwrap();
+    assert_eq!(
+        (loaded.stuck_after.as_secs(), loaded.look_back.as_secs(), loaded.publish_missed),
+        (7_200, 172_800, false)
+    );
+    let lines = place.lines(&(with("look_back = \"1h\"\npublish_missed = true\naddress = \"127.0.0.1:9464\"") + api));
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    for (line, begin) in lines.iter().zip([
+        "reconcile.grace: must be below reconcile.look_back",
+        "reconcile.publish_missed: needs a broker",
+        "reconcile.address: is admin.address",
+    ]) {
+        assert!(line.starts_with(begin), "{line}");
+    }
+    assert_eq!(place.load(&with_minimum("")).unwrap().config.reconcile, None);
+}

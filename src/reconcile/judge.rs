@@ -183,3 +183,168 @@ impl Judge<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        apis,
+        bus::Record,
+        config::{BusKind, Config},
+        envelope::{Attributes, Message, attributes::Attribute},
+        vendors::Vendor,
+    };
+
+    const NOW: i64 = 1_000_000;
+    const HOUR: i64 = 3600;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    /// A bus that begins `reach` seconds ago and has these events: type, thing, how many seconds ago.
+    fn seen(reach: i64, events: &[(&str, &str, i64)]) -> Seen {
+        let mut seen = Seen::new(100);
+        for (kind, thing, ago) in [("policy.active", "pl_1", reach)].iter().chain(events) {
+            let time = at(NOW - ago);
+            let mut attributes = Attributes::default();
+            attributes.push(Attribute::Id, &format!("evt_{thing}"));
+            attributes.push(Attribute::Source, &"//hookbus/1099policy/acme");
+            attributes.push(Attribute::Type, &format!("com.1099policy.{kind}"));
+            attributes.push(Attribute::Subject, thing);
+            attributes.push(Attribute::Time, &time);
+            attributes.push(Attribute::RecordedTime, &time);
+            let message = Some(Message { attributes, body: "{}".into() });
+            let payload = "{}".into();
+            let record = Record { written: None, message, is_behind_a_gap: false, payload, is_structured: false };
+            seen.take(&record, false, false);
+        }
+        seen
+    }
+
+    fn judge(seen: &Seen, asked: &Asked) -> (Vec<(Kind, String)>, u64) {
+        let source = SourceConfig::defaults("acme", Vendor::Policy1099, "/a", Vec::new());
+        let api = apis::of(Vendor::Policy1099).unwrap();
+        let all = api.all_events(Vendor::Policy1099.profile().catalogue);
+        let wanted = Wanted { url: "https://a.example/".into(), events: all.clone(), description: None };
+        let config = Config::defaults(BusKind::Nats, vec![source.clone()]).reconciled();
+        let reconcile = ReconcileConfig { grace: Duration::from_hours(1), ..config.reconcile.clone().unwrap() };
+        let (template, now) = (config.bus.template(), at(NOW));
+        let judge = Judge {
+            source: &source,
+            api,
+            wanted: &wanted,
+            all: &all,
+            reconcile: &reconcile,
+            template: &template,
+            seen,
+            now,
+        };
+        let endpoint = Endpoint { id: "we_1".into(), url: wanted.url.clone(), events: None, status: None };
+        let verdict = judge.judge(&Asked {
+            endpoints: vec![endpoint],
+            certificates: asked.certificates.clone(),
+            happened: asked.happened.clone(),
+            deliveries: asked.deliveries.clone(),
+            is_cut: false,
+        });
+        (verdict.findings.into_iter().map(|found| (found.kind, found.subject)).collect(), verdict.unknown)
+    }
+
+    fn certificate(id: &str, status: &str, created_ago: i64, updated_ago: i64) -> Certificate {
+        let (created, updated) = (at(NOW - created_ago), at(NOW - updated_ago));
+        Certificate { id: id.into(), status: status.into(), created, updated, object: json!({}) }
+    }
+
+    fn of_certificates(certificates: Vec<Certificate>) -> Asked {
+        Asked { certificates, ..Asked::default() }
+    }
+
+    fn happened(id: Option<&str>, event: &str, subject: &str, ago: i64) -> Happened {
+        let (id, subject) = (id.map(Into::into), Some(subject.into()));
+        Happened { id, event: event.into(), created: Some(at(NOW - ago)), subject, object: json!({}) }
+    }
+
+    #[test]
+    fn a_certificate_is_missed_only_where_it_is_due_and_the_bus_reaches() {
+        let seen = seen(40 * HOUR, &[("certificate.flagged", "c_told", 3 * HOUR)]);
+        let asked = of_certificates(vec![
+            certificate("c_lost", "approved", 9 * HOUR, 2 * HOUR),
+            certificate("c_told", "flagged", 9 * HOUR, 2 * HOUR),
+            certificate("c_other_status", "denied", 9 * HOUR, 2 * HOUR),
+            // It may still come; it is too long ago; no event tells of such a status.
+            certificate("c_young", "approved", 9 * HOUR, HOUR / 2),
+            certificate("c_ancient", "approved", 99 * HOUR, 49 * HOUR),
+            certificate("c_strange", "archived", 9 * HOUR, 2 * HOUR),
+            // Its event may have come before the bus begins.
+            certificate("c_unknown", "approved", 41 * HOUR, 2 * HOUR),
+        ]);
+        let lost = |id: &str| (Kind::EventMissed, id.to_owned());
+        assert_eq!(judge(&seen, &asked), (vec![lost("c_lost"), lost("c_other_status")], 1));
+        let (findings, unknown) = judge(&Seen::new(100), &asked);
+        assert_eq!((findings.len(), unknown), (0, 4), "an empty bus knows nothing");
+    }
+
+    #[test]
+    fn a_certificate_is_stuck_or_in_error_whatever_the_bus_says() {
+        let asked = of_certificates(vec![
+            certificate("c_1", "pending", 9 * HOUR, 3 * HOUR),
+            certificate("c_2", "processing", 9 * HOUR, HOUR),
+            certificate("c_3", "error", 9 * HOUR, 0),
+            certificate("c_4", "error", 99 * HOUR, 49 * HOUR),
+        ]);
+        let expected = vec![(Kind::CertificateStuck, "c_1".to_owned()), (Kind::CertificateError, "c_3".to_owned())];
+        assert_eq!(judge(&Seen::new(100), &asked), (expected, 0));
+    }
+
+    #[test]
+    fn what_happened_is_known_by_its_id_or_by_its_second_and_counts_once() {
+        let seen = seen(40 * HOUR, &[("policy.active", "pl_2", 5 * HOUR)]);
+        let asked = Asked {
+            happened: vec![
+                happened(Some("evt_pl_2"), "policy.active", "other", 9 * HOUR),
+                happened(Some("ev_other"), "policy.active", "pl_2", 5 * HOUR + 1),
+                happened(None, "policy.active", "pl_2", 5 * HOUR),
+                happened(Some("ev_lost"), "policy.active", "pl_2", 6 * HOUR),
+                happened(Some("ev_c"), "certificate.denied", "c_1", 6 * HOUR),
+                happened(Some("ev_early"), "certificate.denied", "c_2", 41 * HOUR),
+                happened(Some("ev_young"), "policy.active", "pl_9", 0),
+                happened(Some("ev_unwanted"), "policy.made_up", "pl_9", 6 * HOUR),
+            ],
+            certificates: vec![
+                certificate("c_1", "denied", 9 * HOUR, 6 * HOUR),
+                certificate("c_2", "denied", 42 * HOUR, 41 * HOUR),
+            ],
+            ..Asked::default()
+        };
+        let expected = vec![(Kind::EventMissed, "pl_2".to_owned()), (Kind::EventMissed, "c_1".to_owned())];
+        assert_eq!(judge(&seen, &asked), (expected, 1));
+    }
+
+    #[test]
+    fn a_delivery_that_was_given_up_lately_is_found() {
+        let delivery = |id: &str, status: &str, time: &str| Delivery {
+            id: id.into(),
+            event: "file.failed".into(),
+            time: time.into(),
+            status: status.into(),
+            code: None,
+            attempts: 7,
+            error: None,
+        };
+        let lately = at(NOW - HOUR).to_string();
+        let deliveries = vec![
+            delivery("d_1", "failed", &lately),
+            delivery("d_2", "delivered", &lately),
+            delivery("d_3", "failed", &at(NOW - 49 * HOUR).to_string()),
+            delivery("d_4", "failed", "some day"),
+        ];
+        let found = judge(&Seen::new(1), &Asked { deliveries, ..Asked::default() }).0;
+        let expected = ["d_1", "d_4"].map(|id| (Kind::DeliveryFailed, id.to_owned()));
+        assert_eq!(found, expected);
+    }
+}

@@ -86,7 +86,8 @@ impl Seen {
         Ok(seen)
     }
 
-    fn take(&mut self, record: &Record, is_behind_a_gap: bool, is_by_topic: bool) {
+    /// Takes note of a record.
+    pub(super) fn take(&mut self, record: &Record, is_behind_a_gap: bool, is_by_topic: bool) {
         let Some(message) = &record.message else { return };
         let Ok(arrival) = message.get(Attribute::RecordedTime).parse::<Timestamp>() else { return };
         self.oldest = Some(self.oldest.map_or(arrival, |oldest| oldest.min(arrival)));
