@@ -3,11 +3,8 @@
 use std::{net::SocketAddr, time::Duration};
 
 use super::{
-    bus::BusKind,
-    findings::Findings,
     key::{HOUR, MINUTE, TEN_YEARS, WEEK, address, count, duration, flag},
     section::section,
-    whole::Config,
 };
 
 section! {
@@ -33,32 +30,5 @@ section! {
         /// Whether the API's own object of a missed certificate is published as com.hookbus.missed.certificate, marked as
         /// fetched. Not on the embedded bus.
         publish_missed: bool = flag(false),
-    }
-}
-
-/// Rules over several keys and sections.
-pub(super) fn rules(config: &Config, findings: &mut Findings) {
-    let Some(reconcile) = &config.reconcile else { return };
-    findings.rule(
-        &["reconcile", "sources"],
-        config.sources.iter().any(|source| source.api().is_some()),
-        "needs a source with a [sources.api] table: without one there is nobody to ask",
-    );
-    findings.rule(
-        &["reconcile.grace", "reconcile.look_back"],
-        reconcile.grace < reconcile.look_back,
-        "must be below reconcile.look_back, or no event is ever found missing",
-    );
-    findings.rule(
-        &["reconcile.publish_missed", "bus.kind"],
-        !reconcile.publish_missed || config.bus.kind != BusKind::Journal,
-        "needs a broker: the embedded bus takes nothing from another process",
-    );
-    for (key, other) in [("admin.address", config.admin.address), ("listener.address", config.listener.address)] {
-        findings.rule(
-            &["reconcile.address", key],
-            reconcile.address != other || other.port() == 0,
-            format!("is {key}; give it another port"),
-        );
     }
 }

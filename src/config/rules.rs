@@ -5,7 +5,7 @@ use super::{
     bus::{BusKind, UnknownTypes},
     danger::Danger,
     findings::Findings,
-    journal, kafka, listener, nats, reconcile, sources,
+    journal, kafka, listener, nats, sources,
     whole::Config,
 };
 
@@ -24,7 +24,7 @@ pub(super) fn rules(config: &Config, findings: &mut Findings) {
     answers(config, findings);
     bodies(config, findings);
     health_path(config, findings);
-    reconcile::rules(config, findings);
+    reconcile(config, findings);
 }
 
 fn addresses(config: &Config, findings: &mut Findings) {
@@ -104,4 +104,31 @@ fn health_path(config: &Config, findings: &mut Findings) {
         !config.listener.health_path.as_ref().is_some_and(taken),
         "is the path of a source, which would not get its webhooks; choose another",
     );
+}
+
+/// The reconciler has somebody to ask, time to ask for, and an address of its own.
+fn reconcile(config: &Config, findings: &mut Findings) {
+    let Some(reconcile) = &config.reconcile else { return };
+    findings.rule(
+        &["reconcile", "sources"],
+        config.sources.iter().any(|source| source.api().is_some()),
+        "needs a source with a [sources.api] table: without one there is nobody to ask",
+    );
+    findings.rule(
+        &["reconcile.grace", "reconcile.look_back"],
+        reconcile.grace < reconcile.look_back,
+        "must be below reconcile.look_back, or no event is ever found missing",
+    );
+    findings.rule(
+        &["reconcile.publish_missed", "bus.kind"],
+        !reconcile.publish_missed || config.bus.kind != BusKind::Journal,
+        "needs a broker: the embedded bus takes nothing from another process",
+    );
+    for (key, other) in [("admin.address", config.admin.address), ("listener.address", config.listener.address)] {
+        findings.rule(
+            &["reconcile.address", key],
+            reconcile.address != other || other.port() == 0,
+            format!("is {key}; give it another port"),
+        );
+    }
 }

@@ -519,6 +519,7 @@ fn the_example_loads_and_its_comments_are_the_defaults() {
         }),
         ..KafkaConfig::absent()
     };
+    config.reconcile = Some(ReconcileConfig::absent());
     assert_eq!(loaded.config, config);
     assert_eq!(place.load(&uncommented()).unwrap(), loaded);
 }

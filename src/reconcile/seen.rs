@@ -110,7 +110,10 @@ impl Seen {
     }
 
     fn take_ours(&mut self, message: &Message) {
-        self.insert(key(Fact::Ours, "", message.get(Attribute::Id), ""));
+        // They have room of their own, so that a full index makes no look publish them again.
+        if self.keys.len() < self.most.saturating_mul(4) {
+            self.keys.insert(key(Fact::Ours, "", message.get(Attribute::Id), ""));
+        }
         let kind = message.get(Attribute::Type).strip_prefix(finding::TYPE);
         let kind = kind.and_then(|name| Kind::all().into_iter().find(|(_, text)| *text == name));
         let Some((kind, _)) = kind.filter(|(kind, _)| kind.is_endpoint()) else { return };

@@ -158,6 +158,11 @@ fn nats_each_command_works_with_its_own_permissions_and_no_others() {
 #[test]
 fn nats_replay_reads_quarantine_publishes_and_does_no_more() {
     let (server, setup) = nats_with_permissions();
+    // With the subjects of hookbus's own events.
+    setup.edit("[admin]", "[reconcile]\n[admin]");
+    let files = "secret_files = [\"secrets/1099policy\"]\n";
+    let api = "[sources.api]\nkey_file = \"secrets/none\"\nendpoint_url = \"https://hooks.example.com/\"\n";
+    setup.edit(files, &format!("{files}{api}"));
     as_user(&setup, "hookbus-provision");
     said(&setup.run(&["provision"]), true);
     let client =
@@ -184,6 +189,18 @@ fn nats_replay_reads_quarantine_publishes_and_does_no_more() {
         assert!(purged.is_err() && deleted.is_err() && gone.is_err() && made.is_err());
     });
     assert_eq!(serve.count(), 5);
+    // The reconciler reads, and publishes what is hookbus's own and no vendor's.
+    let reconcile = client("hookbus-reconcile");
+    assert_eq!(reconcile.read().len(), 5);
+    reconcile.runtime.block_on(async {
+        let publish = async |subject: &'static str| reconcile.context.publish(subject, "{}".into()).await?.await;
+        let (own, vendors) = tokio::join!(
+            publish("webhooks.hookbus.finding.event_missed"),
+            publish("webhooks.1099policy.policy.active")
+        );
+        assert!(own.is_ok() && vendors.is_err(), "{own:?} {vendors:?}");
+    });
+    assert_eq!(serve.count(), 6);
 }
 
 /// A second gateway's folder.
