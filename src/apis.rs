@@ -6,6 +6,7 @@
 mod answer;
 mod api;
 mod audit1;
+mod certificate;
 mod listing;
 mod policy1099;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod tests;
 pub use self::{
     answer::{Delivery, Endpoint, Page, Shape, message, refuses},
     api::{Api, Call, Encoding, Login, Status, Wanted},
+    certificate::check_certificate,
     listing::{Certificate, Happened},
 };
 use crate::vendors::Vendor;

@@ -1,5 +1,7 @@
 //! The bus: where a message becomes durable. A closed set, so that no caller knows which one it is.
 
+pub mod beside;
+pub mod consumer;
 mod danger;
 #[cfg(test)]
 pub(crate) mod fake;
@@ -7,6 +9,7 @@ mod incarnation;
 pub mod journal_metrics;
 pub mod kafka;
 mod limit;
+mod marks;
 pub mod metrics;
 pub mod nats;
 mod publication;
@@ -19,6 +22,7 @@ use journal::Journal;
 #[cfg(all(test, feature = "simulation"))]
 pub(crate) use self::publication::Boxed;
 pub use self::{
+    consumer::{ConsumeError, Consumer, Ticket},
     danger::Found,
     incarnation::{Incarnation, tell_loss},
     limit::too_low,

@@ -7,11 +7,15 @@ use crate::metrics::Label;
 pub const TYPE: &str = "com.hookbus.finding.";
 /// The `type` of what a vendor's API shows of a certificate whose event never came.
 pub const MISSED: &str = "com.hookbus.missed.certificate";
+/// The `type` of what a vendor's API shows of a certificate after its webhook.
+pub const DETAILS: &str = "com.hookbus.details.certificate";
 /// `vendor` of the events that are hookbus's own.
 pub const VENDOR: &str = "hookbus";
 
 /// The subject or topic of what an API shows of missed certificates.
 pub const MISSED_ROUTE: &str = "webhooks.hookbus.missed.certificate";
+/// The subject or topic of details.
+pub const DETAILS_ROUTE: &str = "webhooks.hookbus.details.certificate";
 /// Every subject of hookbus's own events, as a pattern of NATS.
 pub const PATTERN: &str = "webhooks.hookbus.>";
 
@@ -32,6 +36,8 @@ pub enum Kind {
     EventMissed,
     /// Audit1 has given a delivery up.
     DeliveryFailed,
+    /// The vendor's API goes on refusing a certificate's details, or shows them in another shape.
+    DetailsRefused,
 }
 
 impl Kind {
@@ -44,6 +50,9 @@ impl Kind {
             Kind::CertificateStuck => "a certificate is pending or processing for longer than reconcile.stuck_after",
             Kind::CertificateError => "a certificate is in the status error, of which the vendor sends no webhook",
             Kind::EventMissed => "something happened at the vendor, and its event is not on the bus",
+            Kind::DetailsRefused => {
+                "the vendor's API refuses the details of a certificate, or shows them in another shape"
+            }
             Kind::DeliveryFailed => {
                 "the vendor has given a delivery up; its API tells neither the event's id nor its body"
             }
@@ -71,6 +80,7 @@ impl Label for Kind {
             (Kind::CertificateError, "certificate_error"),
             (Kind::EventMissed, "event_missed"),
             (Kind::DeliveryFailed, "delivery_failed"),
+            (Kind::DetailsRefused, "details_refused"),
         ]
     }
 }

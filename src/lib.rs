@@ -28,8 +28,9 @@
 //!
 //! | floor | rooms | what they are |
 //! |---|---|---|
-//! | 15 | cli | the words of the command line |
-//! | 14 | commands | what the operator calls |
+//! | 16 | cli | the words of the command line |
+//! | 15 | commands | what the operator calls |
+//! | 14 | follow_up | the rest of what the vendors announce, in the reconciler's process |
 //! | 13 | reconcile | what the vendors know beside what came, in a process of its own |
 //! | 12 | server vendor_api | start and stop, in order; the client of the vendors' own APIs |
 //! | 11 | listener | sockets |
@@ -94,6 +95,7 @@ pub mod endpoint;
 pub mod envelope;
 pub mod event;
 pub mod finding;
+pub mod follow_up;
 pub mod health;
 pub mod intake;
 pub mod json;

@@ -18,6 +18,7 @@ mod seen;
 
 use std::{collections::HashSet, io, sync::Arc, time::Duration};
 
+use http_body_util::Full;
 use jiff::Timestamp;
 use tokio::{net::TcpListener, runtime::Builder, sync::watch, time::sleep};
 
@@ -27,7 +28,7 @@ pub use self::{
 };
 use self::{metrics::Shown, page::Page, publish::Publisher};
 use crate::{
-    admin,
+    admin::port::Port,
     bus::Bus,
     config::{BusKind, Config, Loaded, ReconcileConfig},
     envelope::attributes::Attribute,
@@ -105,10 +106,10 @@ pub fn serve(loaded: &Loaded, beside: impl FnOnce(&House) -> Result<(), StartErr
         let address = reconcile.address;
         let failed = |error| server::StartError::Bind { key: "reconcile.address", address, error };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
-        let (address, health, families) = (listener.local_addr()?, Health::new(1), Families::new()?);
+        let (health, families) = (Health::new(1), Families::new()?);
         let shown = Shown::register(&families, &config)?;
-        let page = Page { families: families.clone(), health: health.clone() };
-        tokio::spawn(admin::serve(listener, move |request| page.answer(request)));
+        let page = Arc::new(Page { families: families.clone(), health: health.clone() });
+        let port = Port::open(listener, move |request| page.answer(&request).response().map(Full::new))?;
         health.beat(0).map(|beat| tokio::spawn(beat.run()));
         let bus = open_bus(&config)?;
         let (stopping, stop) = watch::channel(false);
@@ -116,7 +117,7 @@ pub fn serve(loaded: &Loaded, beside: impl FnOnce(&House) -> Result<(), StartErr
         beside(&house)?;
         health.enter(Stage::Serving);
         let (pid, version, revision) = (std::process::id(), env!("CARGO_PKG_VERSION"), env!("HOOKBUS_REVISION"));
-        tracing::info!(%address, pid, version, revision, "reconciling");
+        tracing::info!(address = %port.address, pid, version, revision, "reconciling");
         tokio::select! {
             () = look_for_ever(&house, &shown) => {}
             () = signals.next() => {}
@@ -124,6 +125,7 @@ pub fn serve(loaded: &Loaded, beside: impl FnOnce(&House) -> Result<(), StartErr
         health.enter(Stage::Draining);
         // Nobody is left to hear it where all tasks have ended.
         let _ended = stopping.send(true);
+        port.close().await;
         if let Some(bus) = house.bus {
             bus.close();
         }

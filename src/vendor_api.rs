@@ -20,7 +20,9 @@ use ureq::{
 
 pub use self::error::ApiError;
 use crate::{
-    apis::{Api, Call, Certificate, Delivery, Endpoint, Happened, Login, Shape, Wanted, message, refuses},
+    apis::{
+        Api, Call, Certificate, Delivery, Endpoint, Happened, Login, Shape, Wanted, check_certificate, message, refuses,
+    },
     config::{ApiConfig, SourceConfig, is_loopback},
     secrets::Secret,
 };
@@ -145,6 +147,18 @@ impl Client {
     /// The deliveries of an endpoint, by their call.
     pub fn deliveries(&self, call: &Call) -> Result<Vec<Delivery>, ApiError> {
         self.api.read_deliveries(&self.json(call)?).map_err(|shape| self.odd(call, shape))
+    }
+
+    /// A certificate, by its call, as the vendor wrote it. It is asked for once: when to ask again is the caller's matter.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub fn certificate(&self, call: &Call, id: &str) -> Result<Vec<u8>, ApiError> {
+        let body = self.once(call)?;
+        let not_json = |_| self.odd(call, Shape { path: String::new(), wanted: "JSON" });
+        let answer = serde_json::from_slice(&body).map_err(not_json)?;
+        check_certificate(&answer, id).map_err(|shape| self.odd(call, shape))?;
+        Ok(body)
     }
 
     /// The newest certificates, about `most` of them; none where no document says how.

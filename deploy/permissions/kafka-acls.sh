@@ -40,7 +40,9 @@ replay=${HOOKBUS_REPLAY:-User:hookbus-replay}
 allow "$replay" Write Describe
 grant --allow-principal "$replay" --operation Read --topic webhooks.1099policy.quarantine --topic webhooks.audit1.quarantine
 
-# `reconcile`: reads what lies there, in no group, and publishes events of hookbus's own. It can write no vendor's event.
+# `reconcile`: reads what lies there, in no group and in a group `hookbus-details-<source>` for each source with `follow_up`, and
+# publishes events of hookbus's own. It can write no vendor's event.
 reconcile=${HOOKBUS_RECONCILE:-User:hookbus-reconcile}
 allow "$reconcile" Read Describe DescribeConfigs
 grant --allow-principal "$reconcile" --operation Write --topic webhooks.hookbus. --resource-pattern-type prefixed
+grant --allow-principal "$reconcile" --operation Read --group hookbus-details- --resource-pattern-type prefixed

@@ -34,7 +34,7 @@ impl Port {
     ///
     /// # Errors
     /// The system does not say the address.
-    pub(super) fn open(
+    pub(crate) fn open(
         listener: TcpListener,
         answer: impl Fn(Request<Incoming>) -> Response<Full<Bytes>> + Clone + Send + Sync + 'static,
     ) -> io::Result<Self> {

@@ -2,7 +2,7 @@
 //!
 //! Documented by the certificate guide: the base URL, Basic with the secret key and no password, the calls `POST`, `GET`,
 //! `PUT` and `DELETE` on `/webhook_endpoints` with `url` and `events[]` as a form, and the answer to a creation: `id`, `url`,
-//! `events`, `secret`, `created`. From the public reference: `description`, and `*` for all events.
+//! `events`, `secret`, `created`; and `GET /files/certificates/{id}`, see `certificate.rs`. From the public reference: `description`, and `*` for all events.
 //! Only in the vendor's SDKs: the header of the environment, which two of them spell with other capitals; and a key of
 //! idempotency, under two names that differ, so that none is sent.
 //! Assumed: a list answers as `[…]` or `{"data": […]}`, each endpoint as its creation shows it. Not documented: a status, a

@@ -12,6 +12,7 @@
 
 mod attempts;
 mod connection;
+pub mod consumer;
 mod durability;
 mod headers;
 mod inflight;

@@ -12,6 +12,7 @@ use std::{
 use tokio::{task::yield_now, time::sleep};
 
 use super::{
+    beside::Both,
     kafka, nats,
     record::{Extent, Next, Record},
 };
@@ -61,7 +62,7 @@ pub struct Reader {
 
 #[derive(Debug)]
 enum Source {
-    Journal { reader: Box<journal::Reader>, directory: PathBuf, end: Option<u64> },
+    Journal { reader: Box<Both>, directory: PathBuf },
     Kafka(Box<kafka::reader::Reader>),
     Nats(Box<nats::reader::Reader>),
 }
@@ -73,7 +74,7 @@ impl Reader {
     /// See [`ReadError`].
     pub async fn open(config: &Config, pattern: Pattern, extent: Extent) -> Result<Self, ReadError> {
         let (source, length) = match config.bus.kind {
-            BusKind::Journal => return Self::journal(&config.journal.directory, Some(pattern), extent),
+            BusKind::Journal => return Self::files(&config.journal.directory, Some(pattern), extent, true),
             BusKind::Kafka => {
                 let (reader, length) = kafka::reader::Reader::open(config, &pattern, extent)?;
                 (Source::Kafka(Box::new(reader)), length)
@@ -91,15 +92,18 @@ impl Reader {
     /// # Errors
     /// See [`ReadError`].
     pub fn journal(directory: &Path, pattern: Option<Pattern>, extent: Extent) -> Result<Self, ReadError> {
+        Self::files(directory, pattern, extent, false)
+    }
+
+    /// `beside`: also what other processes than the gateway have published.
+    fn files(directory: &Path, pattern: Option<Pattern>, extent: Extent, beside: bool) -> Result<Self, ReadError> {
         // A relative directory is another one in each working directory.
         let directory = path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
-        let failed = |error| ReadError::Journal { directory: directory.clone(), error };
-        let open = |start| journal::Reader::open(&directory, start).map_err(failed);
         let start = if extent == Extent::New { journal::Start::Newest } else { journal::Start::Oldest };
-        let end = if extent == Extent::UntilNow { Some(open(journal::Start::Newest)?.position()) } else { None };
-        let reader = Box::new(open(start)?);
-        let length = end.unwrap_or_default().saturating_sub(reader.position());
-        let source = Source::Journal { reader, directory, end };
+        let reader = Both::open(&directory, start, extent == Extent::UntilNow, beside)
+            .map_err(|error| ReadError::Journal { directory: directory.clone(), error })?;
+        let length = reader.length();
+        let source = Source::Journal { reader: Box::new(reader), directory };
         Ok(Reader { source, pattern, length, silent: None })
     }
 
@@ -161,12 +165,11 @@ impl Reader {
 impl Source {
     async fn next(&mut self) -> Result<Next, ReadError> {
         match self {
-            Source::Journal { reader, directory, end } => {
+            Source::Journal { reader, directory } => {
                 let failed = |error| ReadError::Journal { directory: directory.clone(), error };
-                let entry = reader.next().map_err(failed)?;
-                match entry.filter(|entry| end.is_none_or(|end| entry.sequence <= end)) {
+                match reader.next().map_err(failed)? {
                     Some(entry) => Ok(Next::Record(written(entry))),
-                    None if end.is_some() => Ok(Next::End),
+                    None if reader.is_bounded() => Ok(Next::End),
                     None => {
                         sleep(WAIT).await;
                         Ok(Next::Idle)
@@ -183,7 +186,7 @@ impl Source {
     }
 }
 
-fn written(entry: journal::Entry) -> Record {
+pub(super) fn written(entry: journal::Entry) -> Record {
     let message = Message::decode(entry.head, entry.body.clone());
     Record {
         written: Some((entry.sequence, entry.recorded)),

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use crate::{
     commands::{failure::Failure, output::json_line},
     config::Loaded,
+    follow_up,
     metrics::Label as _,
     reconcile::{self, Finding, House, Look, StartError},
     text::terminal,
@@ -34,8 +35,8 @@ pub fn run(options: &Options, loaded: &Loaded) -> Result<(), Failure> {
 }
 
 /// What else the long form does: each is one more task of its runtime, and ends with it.
-#[expect(clippy::unnecessary_wraps, reason = "a task may fail to start")]
-fn beside(_house: &House) -> Result<(), StartError> {
+fn beside(house: &House) -> Result<(), StartError> {
+    follow_up::start(&house.config, house.bus.clone(), &house.families, &house.stop)?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use http::Uri;
 
 use super::{
     findings::Findings,
-    key::{MINUTE, Reading, duration, list, optional, path, text},
+    key::{MINUTE, Reading, count, duration, list, optional, path, text},
     section::section,
 };
 use crate::{
@@ -17,6 +17,8 @@ use crate::{
 
 /// Most bytes of a URL.
 const MOST_URL: usize = 2048;
+/// What the catalogue calls the thing that a follow-up call fetches.
+const CERTIFICATE: &str = "certificate";
 /// Most characters of a description.
 const MOST_DESCRIPTION: usize = 200;
 
@@ -36,6 +38,11 @@ section! {
             .required("write the public URL that the vendor posts to"),
         /// Event types that the endpoint gets; "all" = every one that the vendor documents for it.
         events: Option<Vec<String>> = list("event types", &["all"], events).or_all(),
+        /// Only for 1099Policy: event types after which `hookbus reconcile` fetches the certificate with the results of its review
+        /// and publishes it as com.hookbus.details.certificate, such as ["certificate.flagged"]. See docs/vendors.md.
+        follow_up: Vec<String> = list("event types", &[], follow_up),
+        /// Most of these calls at once, and so most events of follow_up that are worked on.
+        follow_up_calls: usize = count(4, 1..=64),
         /// Optional, no default: a text for people, sent when the endpoint is made.
         description: Option<String> = optional("hookbus, production", description),
         /// Where the API is, if not at the documented URL. https, or http to this machine. Proxies: `HTTPS_PROXY`, `NO_PROXY`.
@@ -77,6 +84,7 @@ pub(super) fn rules(config: &ApiConfig, vendor: Vendor, path: &str, place: &str,
         config.environment.is_none() || api.environment_header.is_some(),
         format!("{} knows no environments; its sandbox has a base_url of its own", vendor),
     );
+    follow_up_rules(config, vendor, &at("follow_up"), &vendor_key, findings);
     if !findings.are_sound(&[place, &vendor_key, &at("endpoint_url"), &at("events")]) {
         return;
     }
@@ -90,6 +98,21 @@ pub(super) fn rules(config: &ApiConfig, vendor: Vendor, path: &str, place: &str,
         let text = format!("has an event type that {} does not document for its API", vendor);
         findings.warning(&at("events"), text);
     }
+}
+
+fn follow_up_rules(config: &ApiConfig, vendor: Vendor, key: &str, vendor_key: &str, findings: &mut Findings) {
+    if config.follow_up.is_empty() {
+        return;
+    }
+    let has_call = apis::of(vendor).is_some_and(|api| api.certificates.is_some());
+    findings.rule(&[key, vendor_key], has_call, format!("{vendor} documents no call for it; remove it"));
+    let profile = vendor.profile();
+    let has_certificate = |event: &String| profile.find(None, event).is_some_and(|entry| entry.entity == CERTIFICATE);
+    findings.rule(
+        &[key, vendor_key],
+        !has_call || config.follow_up.iter().all(has_certificate),
+        "has an event type that is not one of a certificate, such as \"certificate.flagged\"",
+    );
 }
 
 fn environment(word: &str) -> Reading<&'static str> {
@@ -123,6 +146,13 @@ pub fn is_loopback(host: &str) -> bool {
 fn events(types: &[&str]) -> Reading<Vec<String>> {
     if types.is_empty() || !types.iter().all(|event| is_routable(event)) {
         return Err("must be \"all\" or a list of event types".into());
+    }
+    Ok(types.iter().copied().map(Into::into).collect())
+}
+
+fn follow_up(types: &[&str]) -> Reading<Vec<String>> {
+    if !types.iter().all(|event| is_routable(event)) {
+        return Err("must be a list of event types".into());
     }
     Ok(types.iter().copied().map(Into::into).collect())
 }

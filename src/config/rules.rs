@@ -24,6 +24,7 @@ pub(super) fn rules(config: &Config, findings: &mut Findings) {
     answers(config, findings);
     bodies(config, findings);
     health_path(config, findings);
+    follow_up(config, findings);
     reconcile(config, findings);
 }
 
@@ -93,6 +94,15 @@ fn bodies(config: &Config, findings: &mut Findings) {
             source.max_body <= listener.max_inflight / 2,
             "must be at most half of listener.max_inflight, or one such body shuts out the next",
         );
+    }
+}
+
+/// Who makes the calls.
+fn follow_up(config: &Config, findings: &mut Findings) {
+    let wants = config.sources.iter().enumerate().filter(|(_, source)| source.has_follow_up());
+    for (index, _) in wants.filter(|_| config.reconcile.is_none()) {
+        let text = "does nothing without a [reconcile] table: `hookbus reconcile` makes the calls";
+        findings.warning(&format!("sources[{index}].api.follow_up"), text);
     }
 }
 

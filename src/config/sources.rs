@@ -94,6 +94,11 @@ impl SourceConfig {
         self.api.as_ref().zip(apis::of(self.vendor))
     }
 
+    /// Whether details are fetched after some of its events.
+    pub fn has_follow_up(&self) -> bool {
+        self.api.as_ref().is_some_and(|api| !api.follow_up.is_empty())
+    }
+
     /// What its name and configuration say about each of its events.
     pub fn identity(&self) -> Identity {
         Identity {

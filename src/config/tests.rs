@@ -495,6 +495,8 @@ fn the_example_loads_and_its_comments_are_the_defaults() {
     acme.api = Some(ApiConfig {
         key_file: place.at("1099policy-api"),
         endpoint_url: "https://hooks.example.com/webhooks/1099policy".into(),
+        follow_up: Vec::new(),
+        follow_up_calls: 4,
         timeout: Duration::from_secs(30),
         client_id_file,
         environment,

@@ -53,7 +53,8 @@ impl Config {
     pub fn routes(&self) -> Vec<Route> {
         let mut routes = envelope::routes(&self.identities(), &self.bus.template());
         if let Some(reconcile) = &self.reconcile {
-            routes.extend(envelope::own_routes(reconcile.publish_findings, reconcile.publish_missed));
+            let details = self.sources.iter().any(SourceConfig::has_follow_up);
+            routes.extend(envelope::own_routes(reconcile.publish_findings, reconcile.publish_missed, details));
         }
         routes
     }

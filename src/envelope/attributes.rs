@@ -86,6 +86,8 @@ attributes! {
     Traceparent = 15 "traceparent",
     /// Extension `quarantinereason`.
     QuarantineReason = 16 "quarantinereason",
+    /// Extension `causationid`: of an event of hookbus's own, the id of the event that led to it.
+    CausationId = 18 "causationid",
     /// Not an attribute: the subject or topic.
     Route = 128,
     /// Not an attribute: `Nats-Msg-Id`.

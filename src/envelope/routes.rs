@@ -24,6 +24,8 @@ pub enum Content {
     Finding(Kind),
     /// What a vendor's API shows of a certificate whose event never came.
     Missed,
+    /// A certificate as a vendor's API shows it, fetched after its webhook.
+    Details,
 }
 
 /// A topic or subject, and one kind of event on it. Several kinds may share an address.
@@ -43,12 +45,14 @@ pub fn routes(sources: &[Identity], template: &Template) -> Vec<Route> {
     sources.iter().flat_map(|source| of_source(source, template)).collect()
 }
 
-/// The routes of hookbus's own events, which have fixed addresses: `findings`, and what APIs show of `missed` certificates.
-pub fn own_routes(findings: bool, missed: bool) -> Vec<Route> {
+/// The routes of hookbus's own events, which have fixed addresses: `findings`, what APIs show of `missed` certificates, and
+/// `details`.
+pub fn own_routes(findings: bool, missed: bool, details: bool) -> Vec<Route> {
     let route = |content, address| Route { address, pattern: finding::PATTERN.into(), content };
     let kinds = Kind::all().into_iter().filter(|_| findings);
     let kinds = kinds.map(|(kind, _)| route(Content::Finding(kind), kind.route()));
-    kinds.chain(missed.then(|| route(Content::Missed, finding::MISSED_ROUTE.into()))).collect()
+    let missed = missed.then(|| route(Content::Missed, finding::MISSED_ROUTE.into()));
+    kinds.chain(missed).chain(details.then(|| route(Content::Details, finding::DETAILS_ROUTE.into()))).collect()
 }
 
 fn of_source(source: &Identity, template: &Template) -> Vec<Route> {

@@ -97,7 +97,7 @@ impl Judge<'_> {
 
     /// Whether everything since then would be on the bus.
     fn reaches(&self, event: &str, moment: Timestamp) -> bool {
-        let reach = self.seen.reach(&self.template.render(&self.source.identity(), event));
+        let reach = self.seen.reach(&self.template.render(&self.source.identity(), event).to_string());
         reach.is_some_and(|since| since <= moment)
     }
 

@@ -135,6 +135,7 @@ fn content_name(content: Content) -> String {
         Content::Quarantine(vendor) => format!("{vendor}.quarantine"),
         Content::Finding(kind) => format!("{}.finding.{}", finding::VENDOR, kind.as_str()),
         Content::Missed => format!("{}.missed.certificate", finding::VENDOR),
+        Content::Details => format!("{}.details.certificate", finding::VENDOR),
     }
 }
 
@@ -166,6 +167,9 @@ fn title(content: Content) -> String {
         Content::Finding(kind) => format!("finding: {}", kind.description()),
         Content::Missed => {
             "what 1099Policy's API shows of a certificate whose event never came: fetched, not received".into()
+        }
+        Content::Details => {
+            "a certificate with the results of its review, fetched from 1099Policy's API after its webhook".into()
         }
     }
 }
@@ -235,6 +239,9 @@ fn schemas(contents: &BTreeSet<Content>) -> Value {
             Content::Missed => {
                 schemas.insert(format!("payload.{name}"), own::missed());
             }
+            Content::Details => {
+                schemas.insert(format!("payload.{name}"), own::details());
+            }
         }
     }
     schemas.into()
@@ -255,7 +262,7 @@ fn event(content: Content) -> Value {
             "vendor": of_vendor(vendor),
             "data": false,
         }),
-        Content::Finding(_) | Content::Missed => {
+        Content::Finding(_) | Content::Missed | Content::Details => {
             let name = content_name(content);
             json!({ "type": { "const": format!("com.{name}") }, "data": { "$ref": format!("{SCHEMAS}payload.{name}") } })
         }

@@ -26,7 +26,10 @@ pub(super) enum Presence {
 
 /// Whether an attribute's value has only characters that every header takes as they are.
 pub(super) fn is_plain(attribute: Attribute) -> bool {
-    !matches!(attribute, Attribute::Id | Attribute::Source | Attribute::Subject | Attribute::PartitionKey)
+    !matches!(
+        attribute,
+        Attribute::Id | Attribute::Source | Attribute::Subject | Attribute::PartitionKey | Attribute::CausationId
+    )
 }
 
 /// What is read from a body, so that quarantine cannot have it.
@@ -60,6 +63,7 @@ pub(super) fn presence(attribute: Attribute) -> Presence {
         | Attribute::Tenant
         | Attribute::Entity
         | Attribute::EntityPath
+        | Attribute::CausationId
         | Attribute::DeadLetterReason => Presence::Sometimes,
     }
 }
@@ -91,7 +95,8 @@ pub(super) fn schema_in(attribute: Attribute, class: Class) -> Option<Value> {
     Some(match attribute {
         Attribute::Id => like(
             "^sha256:[0-9a-f]{64}(/missed)?$",
-            "The hash of what was found and of this occurrence of it: what is found again has the same id.",
+            "The hash of what was found and of this occurrence of it, or of the event that details belong to: what is found or \
+             fetched again has the same id.",
         ),
         Attribute::Source => like("^//hookbus/reconcile/[a-z0-9_]{1,32}$", "The source at whose vendor it was found."),
         Attribute::Type => like(r"^com\.hookbus\.[a-z_.]+$", "What was found. New types may come at any time."),
@@ -99,9 +104,10 @@ pub(super) fn schema_in(attribute: Attribute, class: Class) -> Option<Value> {
         Attribute::Subject => free("The thing: the id of a certificate, an endpoint or a delivery."),
         Attribute::Time => like(
             r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$",
-            "Since when it is so by the vendor's clock, or when it was found.",
+            "Since when it is so by the vendor's clock, or when it was found or fetched.",
         ),
         Attribute::RecordedTime => like(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$", "When it was published."),
+        Attribute::CausationId => free("Of details: the `id` of the webhook's event that they belong to."),
         Attribute::MessageId => {
             text("`hookbus/<source name>/<id>`: what the stream recognises a repeated publication by.")
         }
@@ -185,7 +191,7 @@ pub(super) fn schema(attribute: Attribute) -> Option<Value> {
              quarantine with its id, and `/again-<time>` for one that an operator has sent again: what the stream recognises \
              a repeated publication by.",
         ),
-        Attribute::Route | Attribute::DeadLetterReason => return None,
+        Attribute::Route | Attribute::CausationId | Attribute::DeadLetterReason => return None,
     })
 }
 

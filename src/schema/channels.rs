@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     config::{BusKind, Config, Encoding, SourceConfig},
-    envelope::Content,
+    envelope::{Content, own_routes},
     vendors::Vendor,
 };
 
@@ -50,7 +50,7 @@ impl Class {
         match content {
             Content::Documented(..) | Content::Unlisted(_) => Class::Routed,
             Content::Quarantine(_) => Class::Quarantined,
-            Content::Finding(_) | Content::Missed => Class::Own,
+            Content::Finding(_) | Content::Missed | Content::Details => Class::Own,
         }
     }
 }
@@ -71,8 +71,13 @@ impl Scope {
         let modes = both
             .into_iter()
             .flat_map(|bus| [Encoding::Structured, Encoding::Binary].map(|encoding| Mode { bus, encoding }));
+        let mut channels = channels(&config);
+        // They need an account at a vendor, which has no default.
+        for route in own_routes(false, false, true) {
+            channels.entry(route.address).or_default().insert(route.content);
+        }
         Scope {
-            channels: channels(&config),
+            channels,
             modes: modes.collect(),
             servers: vec![
                 Server { host: "kafka.example.com:9092".into(), protocol: "kafka" },

@@ -74,3 +74,21 @@ pub(super) fn missed() -> Value {
         },
     })
 }
+
+/// The body of a certificate's details.
+pub(super) fn details() -> Value {
+    let text = |description: &str| json!({ "type": "string", "minLength": 1, "description": description });
+    json!({
+        "title": "A certificate as the vendor's API showed it when it was fetched, byte for byte: fetched, not received",
+        "description": "The vendor prints no such answer: only what is named here is relied on.",
+        "type": "object",
+        "required": ["id", "status", "review_results"],
+        "properties": {
+            "id": text("The certificate's id, also the attribute `subject`."),
+            "status": text("Its status at the time of the call, which may be another one than its webhook told."),
+            "review_results": {
+                "type": ["object", "array", "null"], "description": "What the review has found, in full.",
+            },
+        },
+    })
+}

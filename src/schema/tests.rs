@@ -53,7 +53,7 @@ fn the_defaults_have_a_channel_for_every_type_and_a_message_for_every_mode() {
         expected.extend(vendor.profile().event_types().map(|event| format!("webhooks.{vendor}.{event}")));
         expected.extend(["unknown", "quarantine"].map(|last| format!("webhooks.{vendor}.{last}")));
     }
-    expected.extend(crate::envelope::own_routes(true, true).into_iter().map(|route| route.address));
+    expected.extend(crate::envelope::own_routes(true, true, true).into_iter().map(|route| route.address));
     assert_eq!(addresses(&document).into_iter().map(str::to_owned).collect::<BTreeSet<_>>(), expected);
     for channel in document["channels"].as_object().unwrap().values() {
         assert_eq!(channel["messages"].as_object().unwrap().len(), 4);

@@ -20,6 +20,7 @@ mod support {
         pub mod nats;
     }
     pub mod client;
+    pub mod follow_up;
     pub mod harness;
     pub mod journal;
     pub mod load;
@@ -88,7 +89,7 @@ mod subscribers {
     mod drift;
     mod envelope;
     mod events;
-    mod schema;
+    pub mod schema;
 }
 
 /// The operator's commands, and the documents: each command of a page does what the page shows.
@@ -103,6 +104,7 @@ mod operator {
     mod endpoints_killed;
     mod endpoints_rotate;
     mod explain;
+    mod follow_up;
     mod forward;
     mod provision;
     mod quarantine;

@@ -7,7 +7,7 @@ Standard library only, and nothing of hookbus: it is written from the documents,
 is not made here, too. It prints one line of JSON when it listens. One server has both vendors, each below its own path, and
 `/control` for the test:
 
-    GET  /control/state                                  everything, secrets included
+    GET  /control/state                                  everything, secrets included; calls, and the second of each
     POST /control/endpoint  {vendor, url, events}        an endpoint that someone makes in the vendor's portal
     POST /control/remove    {vendor, id}                 someone deletes one there
     POST /control/fire      {vendor, event, body, drop}  an event happens; with drop its webhook is lost
@@ -24,6 +24,7 @@ import json
 import ssl
 import sys
 import threading
+import time
 import urllib.parse
 
 from audit1 import Audit1
@@ -61,6 +62,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         call = Call(self.command, path, urllib.parse.parse_qs(url.query), self.headers, body)
         with self.server.lock:
             self.server.calls.append(f"{first} {self.command} {path}")
+            self.server.times.append(time.monotonic())
         fault = self.server.faults.take(first, self.command, path)
         return fault.play(self, lambda: self.server.ask(vendor, call))
 
@@ -108,7 +110,7 @@ class Server(http.server.ThreadingHTTPServer):
 
     def __init__(self, options):
         super().__init__(("127.0.0.1", options.port), Handler)
-        self.lock, self.calls, self.faults = threading.RLock(), [], Faults()
+        self.lock, self.calls, self.times, self.faults = threading.RLock(), [], [], Faults()
         self.vendors = {
             "1099policy": Policy1099(options, Refused),
             "audit1": Audit1(options, Refused),
@@ -135,7 +137,7 @@ class Server(http.server.ThreadingHTTPServer):
         vendor = self.vendors.get(value.get("vendor", "1099policy"))
         with self.lock:
             if (method, what) == ("GET", "state"):
-                return 200, {"calls": self.calls, **{name: vendor.state() for name, vendor in self.vendors.items()}}
+                return 200, {"calls": self.calls, "times": self.times, **{name: vendor.state() for name, vendor in self.vendors.items()}}
             if what == "fires":
                 # Many at once; a test that asks for each would take its time.
                 return 200, {"sent": [vendor.fire(v["event"], v["body"], v.get("drop", False)) for v in value["events"]]}

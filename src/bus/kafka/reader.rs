@@ -278,7 +278,7 @@ impl std::fmt::Debug for Reader {
     }
 }
 
-fn record(message: &BorrowedMessage<'_>) -> Record {
+pub(super) fn record(message: &BorrowedMessage<'_>) -> Record {
     let header = |name: &str| {
         let mut headers = message.headers()?.iter();
         std::str::from_utf8(headers.find(|header| header.key == name)?.value?).ok()

@@ -68,6 +68,13 @@ const BATCH_SIZE: usize = 1_000_000;
 /// How long the producer keeps trying. Short ones duplicate and reorder: what timed out may be in the log all the same.
 const MESSAGE_TIMEOUT_MS: &str = "300000";
 
+/// How long a member of a group may be silent. Brokers allow 6 seconds and more.
+const SESSION_TIMEOUT_MS: &str = "10000";
+/// Most of what a member holds of each partition before it is asked for, KiB; one larger event fits all the same.
+const READ_AHEAD_KIB: &str = "4096";
+/// Time between two looks for new topics.
+const TOPICS_REFRESH_MS: &str = "10000";
+
 /// Settings of the producer.
 ///
 /// # Errors
@@ -114,6 +121,27 @@ pub(super) fn reader(kafka: &config::KafkaConfig) -> Result<ClientConfig, OpenEr
         .set("auto.offset.reset", "earliest")
         .set("fetch.wait.max.ms", "50")
         .set("allow.auto.create.topics", "false");
+    Ok(settings)
+}
+
+/// Settings of a member of a group, which commits by itself what it has done.
+///
+/// # Errors
+/// The password file cannot be read.
+pub(super) fn member(kafka: &config::KafkaConfig, group: &str) -> Result<ClientConfig, OpenError> {
+    let mut settings = reader(kafka)?;
+    settings
+        .set("group.id", group)
+        .set("client.id", group)
+        // One that was killed is missed after this.
+        .set("session.timeout.ms", SESSION_TIMEOUT_MS)
+        // Who joins or leaves stops no other.
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        // Read ahead: few events are out at once.
+        .set("queued.min.messages", "100")
+        .set("queued.max.messages.kbytes", READ_AHEAD_KIB)
+        // A topic that is made later is found within this.
+        .set("topic.metadata.refresh.interval.ms", TOPICS_REFRESH_MS);
     Ok(settings)
 }
 

@@ -14,9 +14,12 @@ use rdkafka::{
 
 use crate::support::{
     brokers::{kafka::Broker, nats::NatsServer},
+    follow_up::{DETAILS, Reconciler, flagged, follow, put},
     harness::{POLICY, Setup, tail},
     journal::fill_journal,
     quarantined,
+    vendors::Vendors,
+    wait::{wait_at_most, wait_until},
 };
 
 const EVENT: &[u8] = br#"{"id":"evt_permissions","type":"policy.active","data":{"object":{"id":"pl_1"}}}"#;
@@ -203,6 +206,45 @@ fn nats_replay_reads_quarantine_publishes_and_does_no_more() {
     assert_eq!(serve.count(), 6);
 }
 
+/// Details are fetched and published with the permissions that are made for it, and not with those to publish or to read alone;
+/// and no webhook is taken with them.
+fn assert_follows_up(setup: &Setup) {
+    let vendors = Vendors::start();
+    follow(setup, &vendors.base("1099policy"));
+    put(&vendors, [1]);
+    as_user(setup, "hookbus-provision");
+    said(&setup.run(&["provision"]), true);
+    as_user(setup, "hookbus");
+    let folder = Setup { dir: tempfile::tempdir().unwrap() };
+    copy(setup, &folder);
+    assert_eq!(folder.start().post(POLICY, &flagged(1)).status, 200);
+    for user in ["hookbus", "hookbus-tail"] {
+        as_user(setup, user);
+        let reconciler = Reconciler::start(setup.path());
+        wait_until("that it may not", || {
+            reconciler.log().contains("\"follow-up calls wait\"") || 1.0 <= reconciler.failures("bus")
+        });
+        assert_eq!(reconciler.results("published"), 0.0, "{user}");
+    }
+    as_user(setup, "hookbus-reconcile");
+    said(&setup.run(&["provision"]), false);
+    let reconciler = Reconciler::start(setup.path());
+    wait_at_most(Duration::from_mins(1), "the details", || reconciler.results("published") == 1.0);
+    let folder = Setup { dir: tempfile::tempdir().unwrap() };
+    copy(setup, &folder);
+    assert_eq!(folder.start().post(POLICY, EVENT).status, 503);
+    reconciler.stop();
+    as_user(setup, "hookbus-tail");
+    let lines = tail(setup.path(), &["--from-start", "--count", "1", DETAILS]);
+    assert!(lines[0].contains("cert_1"), "{lines:?}");
+}
+
+#[test]
+fn nats_details_need_their_own_permissions_and_no_others() {
+    let (_server, setup) = nats_with_permissions();
+    assert_follows_up(&setup);
+}
+
 /// A second gateway's folder.
 fn copy(from: &Setup, to: &Setup) {
     fs::create_dir(to.path().join("secrets")).unwrap();
@@ -270,6 +312,7 @@ fn kafka_each_command_works_with_its_own_permissions_and_no_others() {
     }
     assert_eq!(broker.records(TOPIC).len(), 1);
     kafka_replay_reads_quarantine_publishes_and_does_no_more(&broker, &gateway.setup);
+    assert_follows_up(&gateway.setup);
 }
 
 fn kafka_replay_reads_quarantine_publishes_and_does_no_more(broker: &Broker, setup: &Setup) {

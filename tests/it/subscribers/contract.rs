@@ -75,7 +75,8 @@ fn reconciler() -> String {
     let [port] = free_ports();
     let setup = Setup::new("", &format!("[reconcile]\naddress = \"127.0.0.1:{port}\"\n"));
     let files = "secret_files = [\"secrets/1099policy\"]\n";
-    let api = "[sources.api]\nkey_file = \"secrets/none\"\nendpoint_url = \"https://hooks.example.com/\"\n";
+    let api = "[sources.api]\nkey_file = \"secrets/none\"\nendpoint_url = \"https://hooks.example.com/\"\n\
+               follow_up = [\"certificate.flagged\"]\n";
     setup.edit(files, &format!("{files}{api}"));
     let mut command = Command::new(HOOKBUS);
     command.arg("reconcile").current_dir(setup.path()).stderr(Stdio::null());

@@ -53,7 +53,8 @@ fn validate(cases: &[(String, Value)]) -> Vec<Vec<String>> {
     lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn assert_valid(cases: &[(String, Value)]) {
+/// Each instance is valid in the eyes of its schema.
+pub fn assert_valid(cases: &[(String, Value)]) {
     for ((schema, instance), errors) in cases.iter().zip(validate(cases)) {
         assert!(errors.is_empty(), "{schema}\n{instance:#}\n{errors:#?}");
     }

@@ -30,6 +30,11 @@ impl Vendors {
         Vendors::start_with("http", &[])
     }
 
+    /// One that comes up where nothing was before.
+    pub fn start_at(port: u16) -> Self {
+        Vendors::start_with("http", &["--port", &port.to_string()])
+    }
+
     /// Speaks TLS with a certificate for `api.example.test`, which is its own authority: see [`Vendors::authority`].
     pub fn start_tls() -> Self {
         Vendors::start_with("https", &["--cert", "cert.pem", "--key", "key.pem"])
@@ -96,6 +101,14 @@ impl Vendors {
     /// How often a call was made, such as `audit1 POST /webhooks`.
     pub fn calls(&self, call: &str) -> usize {
         self.state()["calls"].as_array().unwrap().iter().filter(|made| **made == call).count()
+    }
+
+    /// The seconds, of a clock of its own, at which calls were made that begin so.
+    pub fn times(&self, call: &str) -> Vec<f64> {
+        let state = self.state();
+        let (calls, times) = (state["calls"].as_array().unwrap(), state["times"].as_array().unwrap());
+        let made = calls.iter().zip(times).filter(|(made, _)| made.as_str().unwrap().starts_with(call));
+        made.map(|(_, time)| time.as_f64().unwrap()).collect()
     }
 
     /// The next call of this kind goes wrong.

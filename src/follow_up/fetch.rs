@@ -1,0 +1,127 @@
+//! Fetches one certificate, again and again where that may help.
+//!
+//! A rate limit, a fault, silence and a credential that is not taken are waited out, however long. A refusal, or an answer of
+//! another shape, is one after three attempts; so is what fails for an hour while the vendor answers for others.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, sleep},
+};
+
+use super::{account::Account, metrics::Trouble, pace::jittered};
+use crate::{
+    apis::Call,
+    vendor_api::{ApiError, Client},
+};
+
+/// The first pause between two attempts for one certificate; each one after it is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// The longest one.
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// So many refusals in a row are one: what was just made may not be everywhere yet.
+const REFUSALS: u32 = 3;
+/// What fails for so long while others are answered fails for good.
+const GIVE_UP_AFTER: Duration = Duration::from_hours(1);
+
+/// Fetches a certificate: its body as the vendor wrote it.
+///
+/// # Errors
+/// It stays refused, or of another shape.
+pub(super) async fn certificate(
+    account: &Account,
+    client: &Arc<Client>,
+    call: &Call,
+    id: &str,
+) -> Result<Bytes, ApiError> {
+    let (mut pause, mut refusals, mut first_failure) = (FIRST_PAUSE, 0, None);
+    loop {
+        account.pace.wait().await;
+        let (asking, call, id) = (Arc::clone(client), call.clone(), id.to_owned());
+        let Ok(answer) = spawn_blocking(move || asking.certificate(&call, &id)).await else {
+            sleep(LONGEST_PAUSE).await;
+            continue;
+        };
+        let error = match answer {
+            Ok(body) => {
+                account.pace.answered_now();
+                account.is_well();
+                return Ok(body.into());
+            }
+            Err(error) => error,
+        };
+        let (trouble, retry_after) = judge(&error);
+        account.metrics.failures.inc(trouble);
+        let since = *first_failure.get_or_insert_with(Instant::now);
+        refusals = if is_final(trouble) { refusals + 1 } else { 0 };
+        if REFUSALS <= refusals || is_given_up(since, account.pace.answered(), Instant::now()) {
+            return Err(error);
+        }
+        if account.is_news(trouble) {
+            tracing::warn!(source = account.identity.name, %error, "a follow-up call gave nothing; it is made again");
+        }
+        if let Some(wait) = retry_after {
+            account.pace.not_for(wait);
+        }
+        sleep(jittered(pause)).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// What an error means, and how long the vendor wants to be left alone.
+fn judge(error: &ApiError) -> (Trouble, Option<Duration>) {
+    match error {
+        ApiError::NoAnswer { .. } => (Trouble::NoAnswer, None),
+        ApiError::Odd { .. } => (Trouble::Odd, None),
+        ApiError::Refused { status, retry_after, .. } => match status {
+            429 => (Trouble::RateLimited, *retry_after),
+            408 | 500..=599 => (Trouble::Fault, *retry_after),
+            401 => (Trouble::Credentials, None),
+            _ => (Trouble::Refused, None),
+        },
+    }
+}
+
+/// Whether waiting does not mend it.
+fn is_final(trouble: Trouble) -> bool {
+    matches!(trouble, Trouble::Refused | Trouble::Odd)
+}
+
+/// `answered`: when the vendor last answered for any certificate.
+fn is_given_up(first_failure: Instant, answered: Option<Instant>, now: Instant) -> bool {
+    GIVE_UP_AFTER <= now.duration_since(first_failure) && answered.is_some_and(|answered| first_failure < answered)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_pass_is_waited_out_and_what_is_refused_is_not() {
+        let refused = |status, retry_after: Option<u64>| {
+            let retry_after = retry_after.map(Duration::from_secs);
+            judge(&ApiError::Refused { call: String::new(), status, said: None, retry_after })
+        };
+        assert_eq!(refused(429, Some(7)), (Trouble::RateLimited, Some(Duration::from_secs(7))));
+        assert_eq!(refused(503, Some(7)), (Trouble::Fault, Some(Duration::from_secs(7))));
+        for (status, waits) in
+            [(401, true), (408, true), (429, true), (500, true), (403, false), (404, false), (410, false)]
+        {
+            assert_eq!(!is_final(refused(status, None).0), waits, "{status}");
+        }
+        let silent = judge(&ApiError::NoAnswer { call: String::new(), error: String::new() });
+        assert!(!is_final(silent.0));
+    }
+
+    #[test]
+    fn one_certificate_is_given_up_while_others_are_answered_and_never_in_an_outage() {
+        let begin = Instant::now();
+        let at = |minutes: u64| begin + Duration::from_mins(minutes);
+        assert!(!is_given_up(at(1), None, at(600)));
+        assert!(!is_given_up(at(1), Some(at(0)), at(600)));
+        assert!(!is_given_up(at(1), Some(at(30)), at(60)));
+        assert!(is_given_up(at(1), Some(at(30)), at(61)));
+    }
+}

@@ -1,0 +1,69 @@
+//! What is counted of follow-up calls, for each source.
+
+use prometheus::IntGauge;
+
+use crate::metrics::{Counted, Label, metrics};
+
+metrics! {
+    /// Of one source.
+    pub struct DetailsMetrics {
+        /// Events that were followed up, by what became of them.
+        pub results: Counted<Followed> = "vendor_details_total" ["result"];
+        /// Attempts that gave nothing, by cause. Most of them are made again.
+        pub failures: Counted<Trouble> = "vendor_details_failures_total" ["cause"];
+        /// Events that are worked on now. As many as `follow_up_calls` for long: none goes through.
+        pub under_way: IntGauge = "vendor_details_under_way";
+        /// 1 while the bus is consumed.
+        pub consuming: IntGauge = "vendor_details_consuming";
+    }
+}
+
+/// What became of an event that was followed up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Followed {
+    /// Its details are on the bus.
+    Published,
+    /// They were there already.
+    Duplicate,
+    /// There are none: the vendor refuses them, or the bus will never take them.
+    Refused,
+}
+
+impl Label for Followed {
+    fn all() -> impl IntoIterator<Item = (Self, &'static str)> {
+        [(Followed::Published, "published"), (Followed::Duplicate, "duplicate"), (Followed::Refused, "refused")]
+    }
+}
+
+/// Why an attempt gave nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// 429.
+    RateLimited,
+    /// 5xx, or 408.
+    Fault,
+    /// No answer, or none to its end.
+    NoAnswer,
+    /// 401.
+    Credentials,
+    /// Any other refusal: 403, 404.
+    Refused,
+    /// An answer of another shape.
+    Odd,
+    /// The bus did not take what was fetched.
+    Bus,
+}
+
+impl Label for Trouble {
+    fn all() -> impl IntoIterator<Item = (Self, &'static str)> {
+        [
+            (Trouble::RateLimited, "rate_limited"),
+            (Trouble::Fault, "fault"),
+            (Trouble::NoAnswer, "no_answer"),
+            (Trouble::Credentials, "credentials"),
+            (Trouble::Refused, "refused"),
+            (Trouble::Odd, "odd"),
+            (Trouble::Bus, "bus"),
+        ]
+    }
+}

@@ -1,0 +1,90 @@
+//! Consumes the events of one source and follows each up, several at a time.
+
+use std::{error::Error, sync::Arc, time::Duration};
+
+use log_once::LogOnce;
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, sleep},
+};
+
+use super::{account::Account, details};
+use crate::{
+    bus::{Consumer, consumer::KEEP_EVERY},
+    metrics::signed,
+    vendor_api::Client,
+};
+
+/// Between two attempts to begin.
+const BEGIN_AGAIN: Duration = Duration::from_secs(2);
+/// How soon a fault that goes on is said again.
+const SAY_AGAIN: Duration = Duration::from_mins(10);
+
+type Fault = Box<dyn Error + Send + Sync>;
+
+/// Works until it is to stop.
+pub(super) async fn run(account: Arc<Account>, mut stop: watch::Receiver<bool>) {
+    let mut said = LogOnce::repeated(SAY_AGAIN);
+    let source = account.identity.name.clone();
+    loop {
+        let result = work(&account, &mut stop, &mut said).await;
+        account.metrics.consuming.set(0);
+        account.metrics.under_way.set(0);
+        let Err(fault) = result else { return };
+        if said.is_new(fault.to_string()) {
+            tracing::warn!(source, error = %fault, "follow-up calls wait");
+        }
+        tokio::select! {
+            () = sleep(BEGIN_AGAIN) => {}
+            () = stopped(&mut stop) => return,
+        }
+    }
+}
+
+/// What is under way when it ends is dropped; it was not acknowledged.
+async fn work(
+    account: &Arc<Account>,
+    stop: &mut watch::Receiver<bool>,
+    said: &mut LogOnce<String>,
+) -> Result<(), Fault> {
+    let client = Arc::new(Client::new(&account.source)?);
+    let bus = account.bus().await?;
+    let (name, routes, most) = (account.consumer(), account.routes(), account.most());
+    let mut consumer = Consumer::open(&account.shared.config, &name, &routes, most).await?;
+    said.clear();
+    account.metrics.consuming.set(1);
+    tracing::info!(source = account.identity.name, consumer = name, "following events up");
+    let mut tasks = JoinSet::new();
+    let mut keep = interval(KEEP_EVERY);
+    keep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        account.metrics.under_way.set(signed(tasks.len()));
+        let has_room = tasks.len() < most;
+        tokio::select! {
+            biased;
+            () = stopped(stop) => break,
+            _ = keep.tick() => consumer.keep().await?,
+            Some(ticket) = tasks.join_next() => consumer.acknowledge(ticket?).await?,
+            taken = consumer.next(has_room) => {
+                let (record, ticket) = taken?;
+                let Some(cause) = account.cause(&record) else {
+                    consumer.acknowledge(ticket).await?;
+                    continue;
+                };
+                let (account, client, bus) = (Arc::clone(account), Arc::clone(&client), bus.clone());
+                tasks.spawn(async move {
+                    details::follow(&account, &client, &bus, &cause).await;
+                    ticket
+                });
+            }
+        }
+    }
+    consumer.keep().await?;
+    Ok(())
+}
+
+/// Waits until it is to stop, or nobody is left to say so.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _gone = stop.wait_for(|stop| *stop).await;
+}
