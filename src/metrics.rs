@@ -6,12 +6,13 @@
 //! a CHANGELOG entry.
 
 mod figures;
+mod process;
 
 use std::collections::HashMap;
 
 use prometheus::{
     Encoder as _, GaugeVec, Histogram, HistogramOpts, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
-    core::Collector, process_collector::ProcessCollector,
+    core::Collector,
 };
 
 pub use self::figures::{Distribution, Figures};
@@ -70,7 +71,7 @@ impl Families {
     /// See [`Made`].
     pub fn new() -> Made<Self> {
         let families = Families::default();
-        families.registry.register(Box::new(ProcessCollector::for_self()))?;
+        families.registry.register(Box::new(process::Process::own()))?;
         Ok(families)
     }
 

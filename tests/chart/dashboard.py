@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The dashboard draws nothing that is not there: no quantile of no events (NaN), and where nothing is what one wants to see, it says
-"none" and not "No data"."""
+"""The dashboard draws nothing that is not there: no quantile of no events (NaN). Where nothing is what one wants to see, it says
+"none"; where nothing comes because nothing happens, it says what does not; "No data" is left for a scrape that fails."""
 
 import json
 import re
@@ -30,6 +30,9 @@ def main(file):
                 if not expression.endswith(" > -Inf"):
                     problems.append(f"{panel['title']}: draws NaN while no events come")
         says = panel.get("fieldConfig", {}).get("defaults", {}).get("noValue")
+        may_be_empty = bool(expressions) and all(re.search(r" > (0|-Inf)\)?$", expression) for expression in expressions)
+        if may_be_empty and not says:
+            problems.append(f"{panel['title']}: says “No data” while nothing happens")
         is_good = bool(expressions) and all(FAULTS.search(expression) for expression in expressions)
         empty += is_good
         if is_good and panel["title"] != "Records" and says != "none":
