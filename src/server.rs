@@ -13,7 +13,7 @@ use tokio::{
 };
 
 pub use self::start_error::StartError;
-use self::{metrics::Metrics, signals::Signals, workers::Workers};
+use self::{ends::Ends, metrics::Metrics, signals::Signals, workers::Workers};
 use crate::{
     admin::{self, Admin, console::Console},
     config::{Config, Finding},
@@ -28,6 +28,7 @@ use crate::{
 };
 
 mod descriptors;
+mod ends;
 pub mod metrics;
 pub(crate) mod open;
 mod reload;
@@ -72,6 +73,8 @@ pub fn run(config: &Config, warnings: &[Finding]) -> Result<(), StartError> {
             opened = open::delivery(config, Arc::clone(&metrics)) => opened?,
             () = signals.next() => return Ok(()),
         };
+        // The journal's lock is ours: whoever ran here before has ended.
+        let ends = begin(config, &metrics).await;
         admin.opened(journal, Arc::clone(&delivery));
         open::watch_replays(Arc::clone(&delivery))?;
         let gateway = Arc::new(Gateway {
@@ -98,6 +101,8 @@ pub fn run(config: &Config, warnings: &[Finding]) -> Result<(), StartError> {
         let (pid, version, revision) = (std::process::id(), env!("CARGO_PKG_VERSION"), env!("HOOKBUS_REVISION"));
         tracing::info!(%address, admin_address = %admin_port.address, pid, workers = count, version, revision, "serving");
         signals.next().await;
+        // On a thread of its own: a disk that hangs must not hold up the drain.
+        ends.map(|ends| tokio::task::spawn_blocking(move || ends.asked()));
         drain(&gateway, &workers, &mut signals).await;
         workers.stop();
         gateway.delivery.close();
@@ -112,6 +117,12 @@ pub fn run(config: &Config, warnings: &[Finding]) -> Result<(), StartError> {
     }
     lines.flush(FLUSH_LIMIT);
     result
+}
+
+/// Takes note of how the last run ended, on a thread that may wait for a disk.
+async fn begin(config: &Config, metrics: &Arc<Metrics>) -> Option<Ends> {
+    let (config, metrics) = (config.clone(), Arc::clone(metrics));
+    tokio::task::spawn_blocking(move || Ends::begin(&config, &metrics.ends)).await.ok().flatten()
 }
 
 /// The stop, in order: unready at once; connections still accepted for a while, because balancers learn late; no more

@@ -15,6 +15,7 @@ use crate::{
     endpoint::metrics::{AnswerMetrics, SourceMetrics},
     intake::metrics::GatewayMetrics,
     metrics::{Families, Made, metrics, signed},
+    server::ends::EndMetrics,
 };
 
 metrics! {
@@ -42,6 +43,8 @@ pub struct Metrics {
     pub gateway: GatewayMetrics,
     /// Of requests that belong to no source.
     pub no_source: AnswerMetrics,
+    /// Of earlier runs.
+    pub ends: EndMetrics,
     /// What a scrape reads.
     pub admin: AdminMetrics,
 }
@@ -77,6 +80,7 @@ impl Metrics {
             samples: SampleMetrics::register(&families)?,
             gateway: GatewayMetrics::register(&families)?,
             no_source: AnswerMetrics::register(&families.with("source", "none"))?,
+            ends: EndMetrics::register(&families)?,
             admin: AdminMetrics::register(&families)?,
             families,
         };

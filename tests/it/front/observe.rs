@@ -69,6 +69,7 @@ const SERIES: [&str; 51] = [
     "journal_up",
     "journal_max_bytes",
     "journal_reserve_bytes",
+    "crashes_total",
     r#"stage{stage="starting"}"#,
     r#"stage{stage="draining"}"#,
     "journal_appends_total",

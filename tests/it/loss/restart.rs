@@ -136,3 +136,24 @@ fn without_a_spool_nothing_is_kept_over_a_restart() {
     let setup = gateway.stop();
     assert!(!setup.path().join("hookbus-data/recent").exists());
 }
+
+/// What was asked to end, by SIGTERM, is no crash; what was killed is one, and stays counted.
+#[test]
+fn an_end_that_nobody_asked_for_is_counted_over_restarts() {
+    let nats = NatsServer::start();
+    nats.operator().create(Operator::settings());
+    for setup in [Setup::new("", ""), nats.setup("", "").with_spool("")] {
+        let mut gateway = setup.start();
+        assert_eq!(gateway.metric("crashes_total"), 0.0);
+        for (end, crashes) in [(Gateway::stop as fn(Gateway) -> Setup, 0.0), (Gateway::kill, 1.0), (Gateway::stop, 1.0)]
+        {
+            gateway = end(gateway).start();
+            assert_eq!(gateway.metric("crashes_total"), crashes);
+        }
+        assert!(!gateway.log_so_far().contains("the last run ended"), "it was asked to");
+    }
+    // With the spool off nothing of the gateway is on a disk.
+    let gateway = nats.setup("", "").start().kill().start();
+    assert_eq!(gateway.metric("crashes_total"), 0.0);
+    assert!(!gateway.setup.path().join("hookbus-data").exists());
+}
