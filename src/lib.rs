@@ -30,9 +30,9 @@
 //! |---|---|---|
 //! | 16 | cli | the words of the command line |
 //! | 15 | commands | what the operator calls |
-//! | 14 | follow_up | the rest of what the vendors announce, in the reconciler's process |
+//! | 14 | [`follow_up`] | the rest of what the vendors announce, in the reconciler's process |
 //! | 13 | reconcile | what the vendors know beside what came, in a process of its own |
-//! | 12 | server vendor_api | start and stop, in order; the client of the vendors' own APIs |
+//! | 12 | server [`vendor_api`] | start and stop, in order; the client of the vendors' own APIs |
 //! | 11 | listener | sockets |
 //! | 10 | intake admin | the request path; metrics, health and the console over HTTP |
 //! | 9 | endpoint | a path, and the source behind it |

@@ -23,7 +23,7 @@ use crate::{
     health::{Health, Stage},
     intake::{Gateway, metrics::Closed},
     listener::{self, Phase},
-    log,
+    log::{self, Lines},
     request::Budget,
 };
 
@@ -52,64 +52,8 @@ pub fn run(config: &Config, warnings: &[Finding]) -> Result<(), StartError> {
     let lines = log::start(&config.log)?;
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     descriptors::raise();
-    let (metrics, source_metrics) = Metrics::new(config)?;
-    let metrics = Arc::new(metrics);
-    let endpoints = Endpoints::load(&config.sources, source_metrics)?;
     let control = Builder::new_current_thread().enable_all().build()?;
-    let result = control.block_on(async {
-        let mut signals = Signals::new()?;
-        let admin_listener =
-            TcpListener::bind(config.admin.address).await.map_err(bind_error("admin.address", config.admin.address))?;
-        let socket =
-            listener::bind(config.listener.address).map_err(bind_error("listener.address", config.listener.address))?;
-        let count = worker_count(config);
-        let (health, budget) = (Health::new(count), Budget::new(config.listener.max_inflight));
-        let scraped = (metrics.families.clone(), metrics.admin.clone(), Arc::clone(&metrics.journal));
-        let (console, history) = Console::open(config, replica(), &metrics.families).unzip();
-        let admin = Arc::new(Admin::new(scraped, health.clone(), budget.clone(), lines.clone(), console));
-        let admin_port = admin::start(admin_listener, &admin)?;
-
-        let (delivery, journal) = tokio::select! {
-            opened = open::delivery(config, Arc::clone(&metrics)) => opened?,
-            () = signals.next() => return Ok(()),
-        };
-        // The journal's lock is ours: whoever ran here before has ended.
-        let ends = begin(config, &metrics).await;
-        admin.opened(journal, Arc::clone(&delivery));
-        open::watch_replays(Arc::clone(&delivery))?;
-        let gateway = Arc::new(Gateway {
-            endpoints,
-            limits: config.listener.clone(),
-            budget,
-            stamp: Stamp::new(&replica(), jiff::Timestamp::now().as_millisecond()),
-            template: config.bus.template(),
-            delivery,
-            health: health.clone(),
-            metrics: metrics.gateway.clone(),
-            no_source: metrics.no_source.clone(),
-            drift: drift::start(metrics.samples.clone())?,
-            lines: lines.clone(),
-            history,
-        });
-        reload::start(Arc::clone(&gateway))?;
-        let listener = listener::listen(socket, config.listener.backlog)?;
-        let address = listener.local_addr()?;
-        let workers = Workers::start(count, &listener, &gateway)?;
-        // The workers' clones are the socket now; it closes when they stop accepting.
-        drop(listener);
-        health.enter(Stage::Serving);
-        let (pid, version, revision) = (std::process::id(), env!("CARGO_PKG_VERSION"), env!("HOOKBUS_REVISION"));
-        tracing::info!(%address, admin_address = %admin_port.address, pid, workers = count, version, revision, "serving");
-        signals.next().await;
-        // On a thread of its own: a disk that hangs must not hold up the drain.
-        ends.map(|ends| tokio::task::spawn_blocking(move || ends.asked()));
-        drain(&gateway, &workers, &mut signals).await;
-        workers.stop();
-        gateway.delivery.close();
-        // Last of all: until here it says that the process drains.
-        admin_port.close().await;
-        Ok(())
-    });
+    let result = control.block_on(serve(config, &lines));
     // A recovery that a signal has overtaken goes on reading until the process ends.
     control.shutdown_background();
     if result.is_ok() {
@@ -117,6 +61,64 @@ pub fn run(config: &Config, warnings: &[Finding]) -> Result<(), StartError> {
     }
     lines.flush(FLUSH_LIMIT);
     result
+}
+
+async fn serve(config: &Config, lines: &Lines) -> Result<(), StartError> {
+    let (metrics, source_metrics) = Metrics::new(config)?;
+    let metrics = Arc::new(metrics);
+    let endpoints = Endpoints::load(&config.sources, source_metrics)?;
+    let mut signals = Signals::new()?;
+    let admin_listener =
+        TcpListener::bind(config.admin.address).await.map_err(bind_error("admin.address", config.admin.address))?;
+    let socket =
+        listener::bind(config.listener.address).map_err(bind_error("listener.address", config.listener.address))?;
+    let count = worker_count(config);
+    let (health, budget) = (Health::new(count), Budget::new(config.listener.max_inflight));
+    let scraped = (metrics.families.clone(), metrics.admin.clone(), Arc::clone(&metrics.journal));
+    let (console, history) = Console::open(config, replica(), &metrics.families).unzip();
+    let admin = Arc::new(Admin::new(scraped, health.clone(), budget.clone(), lines.clone(), console));
+    let admin_port = admin::start(admin_listener, &admin)?;
+
+    let (delivery, journal) = tokio::select! {
+        opened = open::delivery(config, Arc::clone(&metrics)) => opened?,
+        () = signals.next() => return Ok(()),
+    };
+    // The journal's lock is ours: whoever ran here before has ended.
+    let ends = begin(config, &metrics).await;
+    admin.opened(journal, Arc::clone(&delivery));
+    open::watch_replays(Arc::clone(&delivery))?;
+    let gateway = Arc::new(Gateway {
+        endpoints,
+        limits: config.listener.clone(),
+        budget,
+        stamp: Stamp::new(&replica(), jiff::Timestamp::now().as_millisecond()),
+        template: config.bus.template(),
+        delivery,
+        health: health.clone(),
+        metrics: metrics.gateway.clone(),
+        no_source: metrics.no_source.clone(),
+        drift: drift::start(metrics.samples.clone())?,
+        lines: lines.clone(),
+        history,
+    });
+    reload::start(Arc::clone(&gateway))?;
+    let listener = listener::listen(socket, config.listener.backlog)?;
+    let address = listener.local_addr()?;
+    let workers = Workers::start(count, &listener, &gateway)?;
+    // The workers' clones are the socket now; it closes when they stop accepting.
+    drop(listener);
+    health.enter(Stage::Serving);
+    let (pid, version, revision) = (std::process::id(), env!("CARGO_PKG_VERSION"), env!("HOOKBUS_REVISION"));
+    tracing::info!(%address, admin_address = %admin_port.address, pid, workers = count, version, revision, "serving");
+    signals.next().await;
+    // On a thread of its own: a disk that hangs must not hold up the drain.
+    ends.map(|ends| tokio::task::spawn_blocking(move || ends.asked()));
+    drain(&gateway, &workers, &mut signals).await;
+    workers.stop();
+    gateway.delivery.close();
+    // Last of all: until here it says that the process drains.
+    admin_port.close().await;
+    Ok(())
 }
 
 /// Takes note of how the last run ended, on a thread that may wait for a disk.

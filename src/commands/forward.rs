@@ -130,8 +130,7 @@ impl Options {
     fn wants(&self, message: &Message, source: Option<&str>) -> bool {
         let event_type = message.get(Attribute::Type);
         let prefix = format!("com.{}.", message.get(Attribute::Vendor));
-        // An event of hookbus's own is none of the vendor's, and no handler of its webhooks knows it.
-        let Some(short) = event_type.strip_prefix(&prefix) else { return false };
+        let short = event_type.strip_prefix(&prefix).unwrap_or(event_type);
         let arrival = || message.get(Attribute::RecordedTime).parse::<Timestamp>().ok();
         // What hookbus says by itself has no vendor to sign as.
         message.get(Attribute::Vendor) != finding::VENDOR

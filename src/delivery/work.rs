@@ -62,7 +62,9 @@ impl Future for Work {
         let done = ready!(work.as_mut().poll(cx));
         self.0 = None;
         Poll::Ready(done.ok().map(|Done { answer, rest }| {
-            rest.map(spawn);
+            if let Some(rest) = rest {
+                spawn(rest);
+            }
             answer
         }))
     }

@@ -227,7 +227,6 @@ fn assert_follows_up(setup: &Setup) {
         assert_eq!(reconciler.results("published"), 0.0, "{user}");
     }
     as_user(setup, "hookbus-reconcile");
-    said(&setup.run(&["provision"]), false);
     let reconciler = Reconciler::start(setup.path());
     wait_at_most(Duration::from_mins(1), "the details", || reconciler.results("published") == 1.0);
     let folder = Setup { dir: tempfile::tempdir().unwrap() };

@@ -30,7 +30,7 @@ fn promtool_finds_nothing_to_say() {
 }
 
 /// One series of each family, without the prefix.
-const SERIES: [&str; 51] = [
+const SERIES: [&str; 52] = [
     r#"http_requests_total{source="acme",status="200"}"#,
     r#"http_requests_total{source="none",status="404"}"#,
     r#"http_request_duration_seconds_count{outcome="failed",source="payroll"}"#,

@@ -163,7 +163,7 @@ fn assert_findings(setup: &Setup) {
 #[test]
 fn a_rate_limit_is_kept_by_all_calls_of_the_account() {
     let (vendors, gateway, reconciler) = small();
-    let limit = json!({"status": 429, "headers": {"retry-after": "3"}, "times": 1});
+    let limit = json!({"path": "/files/certificates/", "status": 429, "headers": {"retry-after": "3"}, "times": 1});
     vendors.fault("1099policy", "GET", "status", &limit);
     post(&gateway, [1]);
     wait_until("the refusal", || reconciler.failures("rate_limited") == 1.0);
