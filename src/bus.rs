@@ -16,6 +16,7 @@ mod publication;
 mod read;
 mod reader;
 mod record;
+mod under_way;
 
 use journal::Journal;
 
@@ -26,11 +27,12 @@ pub use self::{
     danger::Found,
     incarnation::{Incarnation, tell_loss},
     limit::too_low,
-    publication::{Ack, Publication, PublishError, Scope},
+    publication::{Ack, PublishError, Scope},
     reader::{ReadError, Reader},
     record::{Extent, Next, Record},
+    under_way::Publication,
 };
-use self::{incarnation::Origin, publication::Kind};
+use self::{incarnation::Origin, under_way::Kind};
 use crate::envelope::Message;
 
 /// The configured bus.

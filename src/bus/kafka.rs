@@ -45,7 +45,7 @@ use self::{
 use super::{
     incarnation::Incarnations,
     metrics::BusMetrics,
-    publication::{Kind, Publication},
+    under_way::{Kind, Publication},
 };
 use crate::{config::Config, envelope::Message};
 
