@@ -27,6 +27,14 @@ pub struct Row {
     pub wire: Wire,
 }
 
+/// The first counts, of revision f9cd02e966ab: allocations and their bytes at 64 connections, and instructions.
+const FIRST: [(Bus, f64, f64, f64); 4] = [
+    (Bus::Journal, 18.00, 3852.0, 85_599.0),
+    (Bus::JetStream, 45.67, 8877.0, 127_769.0),
+    (Bus::Kafka, 24.23, 5865.0, 126_868.0),
+    (Bus::Spool, 17.01, 3584.0, 86_695.0),
+];
+
 /// Calls rarer than this are in none of the tables, per event.
 const RARE: f64 = 0.005;
 
@@ -47,10 +55,31 @@ pub fn page(costs: &[Cost], events: usize) -> String {
         kafka = KafkaBroker::version(),
     );
     // Writing to a String cannot fail.
+    let _infallible = since_the_first(costs, &mut page);
     let _infallible = whole(costs, &mut page);
     let _infallible = instructions(costs, &mut page);
     let _infallible = calls(costs, &mut page);
     page
+}
+
+fn since_the_first(costs: &[Cost], page: &mut String) -> fmt::Result {
+    writeln!(page, "\n## Since the first count\n\nRevision f9cd02e966ab, and now, at 64 connections: medians.\n")?;
+    writeln!(page, "| bus | allocations | bytes allocated | instructions |\n|---|---|---|---|")?;
+    for Cost { bus, rows, work } in costs {
+        let Some((_, allocations, bytes, instructions)) = FIRST.into_iter().find(|(first, ..)| first == bus) else {
+            continue;
+        };
+        let light = |value: fn(&Light) -> f64| median(rows[0].light.iter().map(value).collect());
+        writeln!(
+            page,
+            "| {} | {allocations:.2} → **{:.2}** | {bytes:.0} → {:.0} | {instructions:.0} → **{:.0}** |",
+            bus.name(),
+            light(|light| light.allocations),
+            light(|light| light.bytes),
+            median(work.iter().map(|work| work.instructions).collect()),
+        )?;
+    }
+    Ok(())
 }
 
 fn whole(costs: &[Cost], page: &mut String) -> fmt::Result {
@@ -110,6 +139,11 @@ fn calls(costs: &[Cost], page: &mut String) -> fmt::Result {
         }
     }
     Ok(())
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 /// Median (least-most).
