@@ -4,6 +4,7 @@
 //! missing one (metadata knows it before a time-out does), never republishes what may already be in the log, and never
 //! stops the start because a broker is away.
 
+mod causes;
 pub mod consumer;
 mod context;
 mod deaf;

@@ -61,6 +61,7 @@ mod bus {
     mod dangers;
     mod incarnation;
     mod kafka;
+    mod kafka_attempts;
     mod nats;
     mod nats_attempts;
     mod nats_logins;

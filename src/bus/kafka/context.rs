@@ -53,7 +53,7 @@ impl ClientContext for Context {
         if matches!(code, Some(RDKafkaErrorCode::AllBrokersDown)) {
             self.signal.look_again();
         } else {
-            self.signal.reason(reason);
+            self.signal.failed(reason);
         }
         if code == Some(RDKafkaErrorCode::Fatal) {
             self.signal.look_again();

@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use super::causes::Causes;
+
 /// Wakes the watcher, and keeps whether brokers answer.
 #[derive(Debug, Default)]
 pub(super) struct Signal {
@@ -22,8 +24,8 @@ struct State {
     stop: bool,
     /// Why topics are not published to.
     refusals: Vec<String>,
-    /// librdkafka's last error of a connection.
-    reason: Option<String>,
+    /// librdkafka's last errors of connections since a broker answered.
+    causes: Causes,
 }
 
 impl Signal {
@@ -36,14 +38,14 @@ impl Signal {
         }
     }
 
-    /// The client's last reason, once.
-    pub(super) fn take_reason(&self) -> String {
-        self.state().reason.take().unwrap_or_default()
+    /// Why connections have failed since a broker answered.
+    pub(super) fn causes(&self) -> Causes {
+        self.state().causes.clone()
     }
 
-    /// Keeps the client's reason for the next log line.
-    pub(super) fn reason(&self, reason: &str) {
-        self.state().reason = Some(reason.to_owned());
+    /// Takes note of why one has.
+    pub(super) fn failed(&self, reason: &str) {
+        self.state().causes.note(reason);
     }
 
     /// Ends the watcher.
@@ -65,7 +67,9 @@ impl Signal {
 
     /// A broker has answered.
     pub(super) fn answered(&self) {
-        self.state().answered = true;
+        let mut state = self.state();
+        state.answered = true;
+        state.causes.forget();
     }
 
     /// Why topics are not published to.

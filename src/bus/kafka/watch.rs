@@ -15,12 +15,13 @@ use std::{
 use log_once::LogOnce;
 use rdkafka::{
     ClientConfig,
-    error::RDKafkaErrorCode,
+    error::{KafkaError, RDKafkaErrorCode},
     metadata::Metadata,
     producer::{Producer as _, PurgeConfig},
 };
 
 use super::{
+    causes::Causes,
     context::Context,
     deaf::{Deaf, another_is_answered},
     durability::{self, Settings},
@@ -49,6 +50,8 @@ const ENDS_EVERY: Duration = Duration::from_secs(15);
 const ACKNOWLEDGES_WITHIN: Duration = Duration::from_secs(5);
 /// Longest wait for the last words of a producer that is given up.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How soon causes that stay are said again.
+const SAY_AGAIN: Duration = Duration::from_mins(1);
 /// Most names in one log line.
 const MOST_NAMES: usize = 5;
 
@@ -66,6 +69,7 @@ pub(super) fn start(shared: Arc<Shared>, config: Config, settings: ClientConfig)
         looks: Looks::default(),
         missing: LogOnce::default(),
         was_up: LogOnce::default(),
+        silence: LogOnce::repeated(SAY_AGAIN),
         worth: LogOnce::default(),
         settings_due: Instant::now(),
         ends_due: Instant::now(),
@@ -96,6 +100,7 @@ struct Watcher {
     looks: Looks,
     missing: LogOnce<BTreeSet<String>>,
     was_up: LogOnce<bool>,
+    silence: LogOnce<Causes>,
     worth: LogOnce<Settings>,
     settings_due: Instant,
     ends_due: Instant,
@@ -139,25 +144,37 @@ impl Watcher {
         if was_down {
             (self.ends_due, self.settings_due) = (Instant::now(), Instant::now());
         }
-        if self.was_up.is_new(answered) {
-            self.log_up(was_down, answer.as_ref().err());
-        }
+        let is_change = self.was_up.is_new(answered);
         match answer {
-            Ok(metadata) => self.take(&metadata),
-            Err(_) => Look::Silence,
+            Ok(metadata) => {
+                if is_change {
+                    self.log_up(was_down);
+                }
+                self.take(&metadata)
+            }
+            Err(error) => {
+                self.log_silence(&error);
+                Look::Silence
+            }
         }
     }
 
-    fn log_up(&self, was_down: bool, error: Option<&rdkafka::error::KafkaError>) {
-        if let Some(error) = error {
-            let reason = self.shared.signal.take_reason();
-            tracing::error!(reason, error = error.to_string(), "kafka: no broker answers; the client goes on trying");
-            return;
-        }
+    fn log_up(&mut self, was_down: bool) {
+        self.silence.clear();
         if was_down {
             self.shared.metrics.reconnects.inc();
         }
         tracing::info!("kafka: brokers answer");
+    }
+
+    /// One line for each change of the causes, and again each minute.
+    fn log_silence(&mut self, error: &KafkaError) {
+        let causes = self.shared.signal.causes();
+        // A broker that hangs gives no cause but its silence.
+        let cause = if causes.is_empty() { error.to_string() } else { causes.to_string() };
+        if self.silence.is_new(causes) {
+            tracing::error!(error = cause, "kafka: no broker answers, trying for ever");
+        }
     }
 
     fn take(&mut self, metadata: &Metadata) -> Look {

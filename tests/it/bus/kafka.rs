@@ -199,7 +199,7 @@ fn tls_and_a_login() {
     let mut gateway = broker.setup_with_login("", "a wrong password").start();
     let line =
         gateway.wait_for_log(|line| line["message"].as_str().is_some_and(|text| text.contains("no broker answers")));
-    assert!(line["reason"].as_str().unwrap().contains("uthentication failed"), "{line}");
+    assert!(line["error"].as_str().unwrap().contains("uthentication failed"), "{line}");
     assert!(!gateway.log_so_far().contains("a wrong password"));
     assert_eq!(gateway.get_admin("/readyz").status, 503);
     assert_eq!(gateway.post(POLICY, &event("evt_refused", "pl_1")).status, 503);
