@@ -1,7 +1,7 @@
 # The verbs of this repository. `make demo` needs the Rust toolchain; `make test` also Go, Java with Maven,
 # Python and Node. They set up the rest on Debian or Ubuntu.
 
-.PHONY: help house config-example demo vendors test simulate rolling strangers lint bench cost fuzz fuzz-smoke fuzz-properties mutants schemas tools ci clean chart chart-readme image soak cluster cluster-short cluster-test
+.PHONY: help house config-example demo vendors test simulate rolling strangers lint bench cost fuzz fuzz-smoke fuzz-properties mutants schemas tools ci clean chart chart-readme image soak pictures cluster cluster-short cluster-test
 
 help: ## these verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -76,6 +76,10 @@ bench: tools ## measure the rooms of the house, then the whole beside what it is
 cost: tools ## count what an event costs on each bus: allocations, system calls, instructions and more (writes docs/cost.md)
 	@scripts/cost-tools.sh
 	cargo bench --locked --bench cost -- --output docs
+
+pictures: tools ## draw the dashboard from a real Prometheus, through an outage and a rotation (writes docs/dashboard.png)
+	@scripts/plot-tools.sh
+	HOOKBUS_PICTURE=docs/dashboard.png cargo test --locked --quiet --test it pictures
 
 image: tools ## build the image's layout around a debug binary, without pulling, and run it as Kubernetes would
 	cargo build --locked

@@ -20,6 +20,7 @@ mod support {
         pub mod nats;
     }
     pub mod client;
+    pub mod dashboard;
     pub mod follow_up;
     pub mod harness;
     pub mod journal;
@@ -90,6 +91,7 @@ mod subscribers {
     mod drift;
     mod envelope;
     mod events;
+    mod pictures;
     pub mod schema;
 }
 

@@ -17,6 +17,7 @@ use crate::support::{
         nats::{NatsServer, Operator},
     },
     client::{Connection, post_head, signature, signed, unix_now},
+    dashboard::DASHBOARD,
     harness::{AUDIT, Gateway, HOOKBUS, POLICY, Setup, free_ports, sample},
     process::Process,
     prometheus::{Prometheus, RULES, Rule, hasten, tool},
@@ -24,7 +25,6 @@ use crate::support::{
     wait::wait_until,
 };
 
-const DASHBOARD: &str = "helm/hookbus/files/dashboard.json";
 const RUNBOOKS: &str = "docs/alerts.md";
 /// Labels that Prometheus adds.
 const TARGET_LABELS: [&str; 4] = ["namespace", "pod", "job", "instance"];

@@ -41,13 +41,17 @@ pub struct Rule {
 }
 
 impl Prometheus {
-    /// Scrapes each gateway every second as a job of its own, and looks at the rules as often.
+    /// Scrapes each gateway every second as a job of its own, which is its instance, too, and looks at the rules as often.
     pub fn start(rules: &str, jobs: &[(&str, SocketAddr)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("rules.yaml"), rules).unwrap();
         let jobs: String = jobs
             .iter()
-            .map(|(job, admin)| format!("  - {{job_name: {job}, static_configs: [{{targets: ['{admin}']}}]}}\n"))
+            .map(|(job, admin)| {
+                format!(
+                    "  - {{job_name: {job}, static_configs: [{{targets: ['{admin}'], labels: {{instance: {job}}}}}]}}\n"
+                )
+            })
             .collect();
         let config = format!(
             "global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}\n\
@@ -86,10 +90,22 @@ impl Prometheus {
 
     /// The labels of all series that an expression gives now.
     pub fn query(&self, expression: &str) -> Vec<Value> {
-        let encoded: String = expression.bytes().map(|byte| format!("%{byte:02x}")).collect();
-        let mut data = self.data(&format!("/api/v1/query?query={encoded}"));
+        let mut data = self.data(&format!("/api/v1/query?query={}", encoded(expression)));
         let Value::Array(results) = data["result"].take() else { panic!("{expression}") };
         results.into_iter().map(|mut result| result["metric"].take()).collect()
+    }
+
+    /// The series that an expression gives for each second between two Unix times: labels, and values with their times.
+    pub fn range(&self, expression: &str, from: f64, to: f64) -> Vec<(Value, Vec<(f64, f64)>)> {
+        let time = format!("start={from}&end={to}&step=1");
+        let mut data = self.data(&format!("/api/v1/query_range?{time}&query={}", encoded(expression)));
+        let Value::Array(results) = data["result"].take() else { panic!("{expression}") };
+        let point = |point: &Value| (point[0].as_f64().unwrap(), point[1].as_str().unwrap().parse().unwrap());
+        let series = |mut result: Value| {
+            let points = result["values"].as_array().unwrap().iter().map(point).collect();
+            (result["metric"].take(), points)
+        };
+        results.into_iter().map(series).collect()
     }
 
     /// Every alert that has fired since the start, with its job (empty for one that has none).
@@ -120,6 +136,11 @@ impl Prometheus {
             })
             .collect()
     }
+}
+
+/// As a part of a URL.
+fn encoded(expression: &str) -> String {
+    expression.bytes().map(|byte| format!("%{byte:02x}")).collect()
 }
 
 /// The path of a program of the Prometheus package.
