@@ -105,6 +105,7 @@ mod operator {
     mod endpoints;
     mod endpoints_answers;
     mod endpoints_killed;
+    mod endpoints_page;
     mod endpoints_rotate;
     mod explain;
     mod follow_up;

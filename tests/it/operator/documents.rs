@@ -37,7 +37,8 @@ const ELSEWHERE: &[Elsewhere] = &[
     },
     Elsewhere {
         begins: "kubectl ",
-        reason: "no cluster; what it runs in a pod is called for its flags, and its files must be there",
+        reason: "no cluster; tests/cluster/pages.py reads it from the page and runs it in one; what it runs in a pod is called \
+                 for its flags, and its files must be there",
         instead: r#"
             for file in $(grep -oE 'secrets/[^ ]+' <<<"$COMMAND"); do test -f "$file" || exit 1; done
             [[ $COMMAND != *" -- hookbus "* ]] || bash -c "hookbus ${COMMAND#* -- hookbus } --help""#,
@@ -49,7 +50,7 @@ const ELSEWHERE: &[Elsewhere] = &[
     },
     Elsewhere {
         begins: "hookbus endpoints ",
-        reason: "it calls a vendor's API; it::operator::endpoints does, at a stand-in of both",
+        reason: "it calls a vendor's API; it::operator::endpoints_page reads it from the page and calls it at a stand-in",
         instead: r#"command=${COMMAND%%#*}; bash -c "${command%%|*} --help""#,
     },
     Elsewhere {
@@ -61,7 +62,7 @@ const ELSEWHERE: &[Elsewhere] = &[
     },
     Elsewhere {
         begins: "helm upgrade ",
-        reason: "no cluster; make cluster-short upgrades",
+        reason: "no cluster; tests/cluster/pages.py reads it from the page and runs it in one",
         instead: r#"PATH=$CHECKOUT/target/tools/chart/helm4:$PATH bash -c "$COMMAND --help""#,
     },
     Elsewhere {
