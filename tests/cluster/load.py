@@ -70,7 +70,7 @@ class Load:
                     self.failures.append(f"{response.status} {response.reason}")
                 closing = response.will_close
             except (OSError, http.client.HTTPException) as problem:
-                self.failures.append(repr(problem))
+                self.failures.append(f"{problem!r} at {time.strftime('%H:%M:%S')} after {time.monotonic() - begin:.2f} s, sender {sender}")
                 closing = True
             self.slowest = max(self.slowest, time.monotonic() - begin)
             if connection and (closing or sender % 2):
