@@ -25,7 +25,7 @@ section! {
         most_events: usize = count(1_000_000, 1_000..=100_000_000),
         /// Newest certificates of an account that one look asks for, a hundred a call; of older ones nothing is said.
         most_certificates: usize = count(10_000, 100..=1_000_000),
-        /// Whether each finding is published as com.hookbus.finding.<kind>. The embedded bus takes nothing from another process.
+        /// Whether each finding is published as com.hookbus.finding.KIND. The embedded bus takes nothing from another process.
         publish_findings: bool = flag(true),
         /// Whether the API's own object of a missed certificate is published as com.hookbus.missed.certificate, marked as
         /// fetched. Not on the embedded bus.

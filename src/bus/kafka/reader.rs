@@ -1,6 +1,6 @@
 //! Reads the topics back that the configuration can lead to. It joins no group and commits nothing.
 //!
-//! A reader without an end keeps where it is in each partition: a deaf consumer ([`Deaf`]) is replaced there. One with an end
+//! A reader without an end keeps where it is in each partition: a deaf consumer (`deaf.rs`) is replaced there. One with an end
 //! fails after some seconds of silence, and its command says so.
 
 use std::{

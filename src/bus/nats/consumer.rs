@@ -1,6 +1,6 @@
 //! Consumes a stream by a durable pull consumer: the server remembers what was acknowledged.
 //!
-//! What is out and not spoken of for [`ACK_WAIT`] comes again, so [`Consumer::keep`] speaks of it.
+//! What is out and not spoken of for `ACK_WAIT` comes again, so `keep` speaks of it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
