@@ -10,7 +10,7 @@ import sys
 import tempfile
 
 # The suite runs in a whole chart, and with configurations that fit on a page, so these guards are tried apart.
-APART = ("take the whole chart", "with provision.enabled: false")
+APART = ("take the whole chart", "with both of them disabled")
 
 
 def suite(unittest, chart):

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The kubelet of one container: starts its command, asks its probes as the manifest says, posts an event to its port, and stops it.
+"""The kubelet of one container: starts its command, asks its probes as the manifest says, posts an event to its port if it takes webhooks,
+and stops it.
 Runs in the sandbox of `sandbox.py`, where the only network is the loopback."""
 
 import json
@@ -23,11 +24,11 @@ def status(port, path):
         return None
 
 
-def wait(what, gateway, condition):
+def wait(what, process, condition):
     deadline = time.monotonic() + 90
     while not condition():
-        if gateway.poll() is not None:
-            sys.exit(f"{what}: hookbus ended with {gateway.returncode}")
+        if process.poll() is not None:
+            sys.exit(f"{what}: hookbus ended with {process.returncode}")
         if deadline < time.monotonic():
             sys.exit(f"{what}: not within 90 s")
         time.sleep(0.1)
@@ -35,21 +36,31 @@ def wait(what, gateway, condition):
 
 def main(order):
     admin, probes = order["ports"]["metrics"], order["probes"]
-    gateway = subprocess.Popen(["/hookbus", *order["args"]])
-    wait("startup probe", gateway, lambda: status(admin, probes["startupProbe"]) == 200)
-    wait("liveness probe", gateway, lambda: status(admin, probes["livenessProbe"]) == 200)
-    wait("listener", gateway, lambda: status(order["ports"]["http"], "/") == 404)
+    process = subprocess.Popen(["/hookbus", *order["args"]])
+    wait("startup probe", process, lambda: status(admin, probes["startupProbe"]) == 200)
+    wait("liveness probe", process, lambda: status(admin, probes["livenessProbe"]) == 200)
     wanted = 200 if order["ready"] else 503
-    wait(f"readiness probe {wanted}", gateway, lambda: status(admin, probes["readinessProbe"]) == wanted)
+    wait(f"readiness probe {wanted}", process, lambda: status(admin, probes["readinessProbe"]) == wanted)
+    wait("metrics", process, lambda: status(admin, "/metrics") == 200)
+    if "http" in order["ports"]:
+        post(order, process)
+    stop(order, process)
+
+
+def post(order, gateway):
+    wait("listener", gateway, lambda: status(order["ports"]["http"], "/") == 404)
     sample = {"1099policy": "certificate.flagged", "audit1": "file.processed"}[order["vendor"]]
     url = f"--url=http://{POD}:{order['ports']['http']}{order['path']}"
     posted = subprocess.run(["/hookbus", "trigger", order["vendor"], sample, url], capture_output=True, text=True)
     if (posted.returncode == 0) != order["ready"]:
         sys.exit(f"trigger: exit {posted.returncode}: {posted.stdout}{posted.stderr}")
-    gateway.terminate()
+
+
+def stop(order, process):
+    process.terminate()
     begin = time.monotonic()
     try:
-        code = gateway.wait(order["grace"])
+        code = process.wait(order["grace"])
     except subprocess.TimeoutExpired:
         sys.exit(f"still there {order['grace']} s after SIGTERM: the kubelet would kill it")
     if code != 0:

@@ -9,13 +9,21 @@ import yaml
 
 ALLOWED_VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
 WORKLOADS = {"Deployment", "StatefulSet"}
+COMPONENT = "app.kubernetes.io/component"
 
 
 def pod_of(document):
     """The pod template (or pod) of an object, or None."""
     if document["kind"] == "Pod":
         return document
+    if document["kind"] == "CronJob":
+        return document["spec"]["jobTemplate"]["spec"]["template"]
     return document["spec"]["template"] if document["kind"] in WORKLOADS | {"Job"} else None
+
+
+def gateways(documents):
+    """The kinds of the gateway's workloads."""
+    return [each["kind"] for each in documents if each["kind"] in WORKLOADS and each["metadata"]["labels"][COMPONENT] == "gateway"]
 
 
 def restricted(pod):
@@ -75,29 +83,42 @@ def selects(selector, labels):
 def selected(documents):
     """Every selector reaches exactly the pods it is meant for."""
     pods = [(document, pod_of(document)) for document in documents if pod_of(document)]
-    jobs = {"provision", "drain", "test"}
+    parts = {"jobs": {"provision", "drain", "test"}, "provision": {"provision"}, "reconcile": {"reconcile"}}
     found = []
     for document in documents:
         kind, name, spec = document["kind"], document["metadata"]["name"], document.get("spec", {})
-        if kind == "NetworkPolicy":
-            selector = spec["podSelector"]
-            meant = jobs if name.endswith("-jobs") else {"provision"} if name.endswith("-provision") else {"gateway"}
-        elif kind == "PodDisruptionBudget" or kind in WORKLOADS:
-            selector, meant = spec["selector"], {"gateway"}
-        elif kind == "Service":
-            selector, meant = spec["selector"], {"gateway"}
-        else:
+        if kind not in WORKLOADS | {"NetworkPolicy", "PodDisruptionBudget", "Service"}:
             continue
+        selector = spec["podSelector" if kind == "NetworkPolicy" else "selector"]
+        meant = parts.get(name.rpartition("-")[2], {"gateway"})
         for other, pod in pods:
-            is_meant = pod["metadata"]["labels"]["app.kubernetes.io/component"] in meant
+            is_meant = pod["metadata"]["labels"][COMPONENT] in meant
             if selects(selector, pod["metadata"]["labels"]) != is_meant:
                 found.append(f"{kind} {name} {'misses' if is_meant else 'selects'} the pods of {other['kind']} {other['metadata']['name']}")
     monitors = [document["spec"]["selector"] for document in documents if document["kind"] == "ServiceMonitor"]
     for selector in monitors:
         services = [each["metadata"]["name"] for each in documents if each["kind"] == "Service" and selects(selector, each["metadata"]["labels"])]
-        if len(services) != 1 or not services[0].endswith("-pods"):
+        # One of the gateways, and one of the reconciler where it serves.
+        served = ["pods"] + ["reconcile" for each in documents if each["kind"] == "Deployment" and each["metadata"]["name"].endswith("-reconcile")]
+        if sorted(name.rpartition("-")[2] for name in services) != served:
             found.append(f"ServiceMonitor selects {services}")
     return found
+
+
+def apart(documents):
+    """The reconciler's pod and the others: no Secret of its own is in another pod, and no secret that signs is in its own."""
+    mounted = {True: set(), False: set()}
+    found = []
+    for pod in filter(None, map(pod_of, documents)):
+        is_reconcile = pod["metadata"]["labels"][COMPONENT] == "reconcile"
+        paths = {mount["name"]: mount["mountPath"] for container in pod["spec"]["containers"] for mount in container.get("volumeMounts", [])}
+        for volume in pod["spec"]["volumes"]:
+            if "secret" in volume and not volume["name"].startswith("broker"):
+                mounted[is_reconcile].add(volume["secret"]["secretName"])
+                kind = paths[volume["name"]].split("/")[3]
+                if kind != ("apis" if is_reconcile else "sources"):
+                    found.append(f"{paths[volume['name']]} in a pod {'' if is_reconcile else 'not '}of reconcile")
+    return found + [f"Secret {name} is in pods of both" for name in mounted[True] & mounted[False]]
 
 
 def main(folder):
@@ -106,9 +127,9 @@ def main(folder):
     for file in sorted(pathlib.Path(folder).glob("*.yaml")):
         documents = [document for document in yaml.safe_load_all(file.read_text()) if document]
         kinds = [document["kind"] for document in documents if pod_of(document)]
-        if len(WORKLOADS & set(kinds)) != 1 or kinds.count("Pod") != 1:
+        if len(gateways(documents)) != 1 or kinds.count("Pod") != 1:
             problems.append(f"{file.name}: not one workload and one test, but {kinds}")
-        problems += [f"{file.name}: {problem}" for problem in selected(documents)]
+        problems += [f"{file.name}: {problem}" for problem in selected(documents) + apart(documents)]
         for document in documents:
             pod = pod_of(document)
             if pod:

@@ -3,12 +3,15 @@
 the user of the manifest. A ConfigMap of the manifest is there with its files; a Secret with the files that the configuration names
 below its mount, since that is what an operator puts into it.
 
-Every container of every pod must pass `hookbus check`, and its own words must be words of hookbus. The gateways of some features are then served: their probes answer as the
-manifest asks, an event goes in at the listener, and SIGTERM ends them within their grace period."""
+Every container of every pod must pass `hookbus check`, and its own words must be words of hookbus. That of the reconciler has no secret
+that signs: there `hookbus reconcile` must find all that it needs, up to the vendors and the bus, which are not here. The workloads of
+some features are then served: their probes answer as the manifest asks, an event goes in at the listener of a gateway, and SIGTERM ends
+them within their grace period."""
 
 import concurrent.futures
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -20,9 +23,13 @@ import pods
 
 INSIDE = pathlib.Path(__file__).with_name("inside.py")
 # What is served, and whether it is ready where no broker can be reached.
-SERVED = {"journal": True, "ingress": True, "openshift": True, "spool-off": False}
+SERVED = {"journal": True, "ingress": True, "openshift": True, "spool-off": False, "reconcile": True}
+# Two workloads.
+WORKLOADS_SERVED = len(SERVED) + 1
 VALUES = pathlib.Path(__file__).resolve().parents[2] / "helm/hookbus/ci"
 IMAGE = "registry.example.com/hookbus"
+# Seconds from SIGTERM to SIGKILL where a pod does not say.
+KUBERNETES_GRACE = 30
 # What a platform that gives users takes for a pod that names none: any user, of the group of root.
 GIVEN = {"runAsUser": 1000680000, "runAsGroup": 0}
 
@@ -84,19 +91,28 @@ def check(binary, config, pod, container):
     """What `hookbus check` finds wrong; nothing when all is well."""
     with tempfile.TemporaryDirectory() as scratch:
         words = sandbox(binary, pathlib.Path(scratch), config, pod, container)
+        is_reconcile = pod["metadata"]["labels"][pods.COMPONENT] == "reconcile"
         # The container's own command is only read, by asking for its help: its broker is not here.
-        for command in (["check"], [*container["args"], "--help"]):
+        for command in (["reconcile", "--once"] if is_reconcile else ["check"], [*container["args"], "--help"]):
             done = subprocess.run([*words, "/hookbus", *command], capture_output=True, text=True, timeout=120)
-            if done.returncode != 0:
+            is_well = asked_all(done, config) if "--once" in command[-1:] else done.returncode == 0
+            if not is_well:
                 return f"{' '.join(command)}: exit {done.returncode}: {done.stdout}{done.stderr}"
         return ""
+
+
+def asked_all(done, config):
+    """Whether a look came as far as each vendor and the bus, and no further."""
+    vendors = [source["name"] for source in tomllib.loads(config)["sources"] if "api" in source]
+    silent = re.findall(r"^hookbus: (\w+): GET https://\S+: no answer:", done.stderr, re.MULTILINE)
+    return done.returncode == 1 and silent == vendors and "hookbus: the bus: " in done.stderr and " file " not in done.stderr
 
 
 def serve(binary, config, pod, ready):
     """What goes wrong while the gateway's container is served and stopped."""
     container = pod["spec"]["containers"][0]
     source = tomllib.loads(config)["sources"][0]
-    sleep = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    sleep = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
     order = {
         "args": container["args"],
         "probes": {name: container[name]["httpGet"]["path"] for name in ("startupProbe", "livenessProbe", "readinessProbe")},
@@ -104,7 +120,7 @@ def serve(binary, config, pod, ready):
         "vendor": source["vendor"],
         "path": source["path"],
         "ready": ready,
-        "grace": pod["spec"]["terminationGracePeriodSeconds"] - sleep,
+        "grace": pod["spec"].get("terminationGracePeriodSeconds", KUBERNETES_GRACE) - sleep,
     }
     with tempfile.TemporaryDirectory() as scratch:
         words = sandbox(binary, pathlib.Path(scratch), config, pod, container)
@@ -131,14 +147,14 @@ def main(folder, binary):
                     checked += 1
                 feature = file.name.removesuffix("-values.yaml")
                 if document["kind"] in pods.WORKLOADS and feature in SERVED:
-                    jobs.append((f"{file.name}: served", threads.submit(serve, binary, config, pod, SERVED[feature])))
+                    jobs.append((f"{file.name}: {document['kind']} served", threads.submit(serve, binary, config, pod, SERVED[feature])))
         for what, job in jobs:
             if job.result():
                 problems.append(f"{what}: {job.result()}")
     served = len(jobs) - checked
-    if problems or not checked or served != len(SERVED):
+    if problems or not checked or served != WORKLOADS_SERVED:
         sys.exit("\n".join(problems) or f"{checked} containers checked, {served} served")
-    print(f"{checked} containers checked, {served} gateways served")
+    print(f"{checked} containers checked, {served} workloads served")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ and run in one cluster, as an operator would who has one release.
 Every command of a page must be in a row below, and every row's command on a page: a line that is changed, lost or new fails until
 somebody has thought of it. What needs a process in a container is not run here, with its reason. As a program, it only compares."""
 
+import base64
 import re
 import subprocess
 import sys
@@ -39,13 +40,17 @@ NOT_RUN = {
     "helm test {{ .Release.Name }} --namespace {{ .Release.Namespace }} --logs": IMAGE,
     "kubectl --namespace {{ $namespace }} logs --follow --selector app.kubernetes.io/instance={{ .Release.Name }},app.kubernetes.io/component=gateway": IMAGE,
     "kubectl --namespace {{ $namespace }} exec {{ $name }}-0 -- hookbus tail": IMAGE,
+    "kubectl --namespace {{ $namespace }} logs --selector app.kubernetes.io/instance={{ .Release.Name }},app.kubernetes.io/component=reconcile": IMAGE,
 }
 MADE = [f"kubectl create secret generic hookbus-{name}" for name in (
     "acme --from-file=current=secrets/1099policy --from-file=next=secrets/1099policy",
     "nats --from-file=bus.creds=gateway.creds",
     "nats-provision --from-file=bus.creds=operator.creds",
+    "acme-api --from-file=key=secrets/1099policy-api",
+    "nats-reconcile --from-file=bus.creds=reconcile.creds",
 )]
 INSTALL = "helm install hookbus helm/hookbus --values values.yaml --set-file config=hookbus.toml"
+RECONCILE = "helm upgrade hookbus helm/hookbus --values values.yaml --values reconcile.yaml --set-file config=hookbus.toml"
 CLAIMS = "kubectl get pvc -n NS -l app.kubernetes.io/instance=RELEASE"
 LARGER = CLAIMS + """ -o name |
 xargs -I{} kubectl patch -n NS {} -p '{"spec":{"resources":{"requests":{"storage":"32Gi"}}}}'"""
@@ -54,13 +59,16 @@ DRAIN = "helm upgrade RELEASE helm/hookbus -n NS --reset-then-reuse-values --set
 SECRET = "hookbus endpoints apply --yes --source acme --secret-to kubernetes | kubectl apply -f -"
 ROTATE = "hookbus endpoints rotate --yes --source acme --metrics URL --secret-to kubernetes | kubectl patch secret hookbus-acme --patch-file /dev/stdin"
 WRITE_OVER = """kubectl get secret hookbus-acme -o go-template='{"data":{"current":"{{.data.next}}"}}' | kubectl patch secret hookbus-acme --patch-file /dev/stdin"""
+PAYROLL = "kubectl patch secret hookbus-payroll --patch-file /dev/stdin"
+ROTATED = [f"kubectl create secret generic hookbus-payroll --from-file=next=secrets/audit1.next --dry-run=client -o json | {PAYROLL}",
+           f"""kubectl get secret hookbus-payroll -o go-template='{{"data":{{"current":"{{{{.data.next}}}}"}}}}' | {PAYROLL}"""]
 LEFT = "kubectl delete pod,job -l app.kubernetes.io/instance=RELEASE"
 LOOKS = ["kubectl get pods", "kubectl describe pod", "kubectl get secret"]
 NOTES_PODS = "kubectl --namespace {{ $namespace }} get pods --selector app.kubernetes.io/instance={{ .Release.Name }}"
 NOTES_CLAIMS = "kubectl --namespace {{ $namespace }} get pvc --selector app.kubernetes.io/instance={{ .Release.Name }}"
 NOTES_DRAIN = ("kubectl --namespace {{ $namespace }} get job --selector"
                " app.kubernetes.io/instance={{ $.Release.Name }},app.kubernetes.io/component=drain")
-RUN = [*MADE, INSTALL, CLAIMS, LARGER, AGAIN, DRAIN, SECRET, ROTATE, WRITE_OVER, LEFT, *LOOKS, NOTES_PODS, NOTES_CLAIMS, NOTES_DRAIN]
+RUN = [*MADE, INSTALL, RECONCILE, CLAIMS, LARGER, AGAIN, DRAIN, SECRET, ROTATE, WRITE_OVER, *ROTATED, LEFT, *LOOKS, NOTES_PODS, NOTES_CLAIMS, NOTES_DRAIN]
 
 
 def commands_of(text):
@@ -107,9 +115,9 @@ class Operator:
         (self.folder / "secrets").mkdir(parents=True)
         (self.folder / "helm").mkdir()
         (self.folder / "helm/hookbus").symlink_to(ROOT / "helm/hookbus")
-        for name, text in blocks("helm/hookbus/README.md").items():
+        for name, text in (blocks("helm/hookbus/README.md") | blocks("docs/vendors.md")).items():
             (self.folder / name).write_text(text)
-        for name in ("secrets/1099policy", "gateway.creds", "operator.creds"):
+        for name in ("secrets/1099policy", "secrets/1099policy-api", "secrets/audit1.next", "gateway.creds", "operator.creds", "reconcile.creds"):
             (self.folder / name).write_text(f"made up for {name}\n")
         config = yaml.safe_load(control.kubeconfig.read_text())
         config["contexts"][0]["context"]["namespace"] = release.namespace
@@ -153,9 +161,18 @@ def pages(control):
         operator.run(command)
     notes = operator.run(INSTALL)
     release.settled()
-    pods = release.uids()
     operator.says(operator.noted(notes, NOTES_PODS), f"{RELEASE}-0", f"{RELEASE}-1")
     operator.says(operator.noted(notes, NOTES_CLAIMS), *claims)
+
+    # docs/vendors.md, the reconciler. The next upgrade leaves it out again.
+    with (operator.folder / "hookbus.toml").open("a") as config:
+        config.write("\n" + (operator.folder / "reconcile.toml").read_text())
+    operator.run(RECONCILE)
+    release.settled()
+    reconciler = f"{RELEASE}-reconcile"
+    eventually(f"{reconciler} has its pod", SETTLE_SECONDS, lambda: [True for each in release.get("deployments")
+               if each["metadata"]["name"] == reconciler and each["status"].get("readyReplicas") == 1])
+    pods = release.uids()
 
     # docs/alerts.md.
     for command, told in zip(LOOKS, (f"{RELEASE}-0", "checksum/config", "hookbus-acme")):
@@ -169,7 +186,7 @@ def pages(control):
     if asked != {"32Gi"} or release.uids() != pods:
         raise Failed(f"the claims ask for {asked}, and {len(pods - release.uids())} pods were restarted")
 
-    # docs/vendors.md, with a manifest as `hookbus endpoints` writes it; it::operator::endpoints has its half.
+    # docs/vendors.md, the rotation, with a manifest as `hookbus endpoints` writes it; it::operator::endpoints has its half.
     manifest = "---\napiVersion: v1\nkind: Secret\nmetadata:\n  name: hookbus-acme\ntype: Opaque\ndata:\n  {}: {}\n"
     operator.run(SECRET.partition(" | ")[2], stdin=manifest.format("current", "Zmlyc3Q="))
     operator.run(ROTATE.partition(" | ")[2], stdin=manifest.format("next", "c2Vjb25k"))
@@ -178,6 +195,15 @@ def pages(control):
     operator.run(WRITE_OVER)
     if (data := secret(release)) != {"current": "c2Vjb25k", "next": "c2Vjb25k"}:
         raise Failed(f"after the end of the rotation: {data}")
+
+    # docs/rotate.md, which begins with two keys of one text.
+    release.given({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "hookbus-payroll", "namespace": NAMESPACE},
+                   "data": {"current": "Zmlyc3Q=", "next": "Zmlyc3Q="}})
+    made = base64.b64encode((operator.folder / "secrets/audit1.next").read_bytes()).decode()
+    for command, current in zip(ROTATED, ("Zmlyc3Q=", made)):
+        operator.run(command)
+        if (data := secret(release, "hookbus-payroll")) != {"current": current, "next": made}:
+            raise Failed(f"after {command}: {data}")
 
     # A replica that is not to come back: the same release under another name, over the volumes of this one.
     operator.run("helm uninstall hookbus --wait")
@@ -192,8 +218,8 @@ def pages(control):
     operator.run("helm uninstall hookbus --wait")
 
 
-def secret(release):
-    return release.control.get("--namespace", release.namespace, "secret", "hookbus-acme")["data"]
+def secret(release, name="hookbus-acme"):
+    return release.control.get("--namespace", release.namespace, "secret", name)["data"]
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ CHART = ROOT / "helm/hookbus"
 HELM_SECONDS = 120
 SETTLE_SECONDS = 30
 KINDS = (
-    "configmaps services serviceaccounts statefulsets deployments replicasets controllerrevisions jobs poddisruptionbudgets"
+    "configmaps services serviceaccounts statefulsets deployments replicasets controllerrevisions cronjobs jobs poddisruptionbudgets"
     " horizontalpodautoscalers ingresses networkpolicies persistentvolumeclaims httproutes servicemonitors prometheusrules"
 ).split()
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")}
@@ -156,9 +156,13 @@ def gateway_pods(items):
     return {pod["metadata"]["name"]: pod for pod in pods if "deletionTimestamp" not in pod["metadata"]}
 
 
+def is_gateway(labels):
+    return "helm.sh/chart" in labels and labels.get("app.kubernetes.io/component") == "gateway"
+
+
 def workload_of(items):
-    """The chart's one: a broker beside it is none of it."""
-    found = [item for item in items if item["kind"] in ("StatefulSet", "Deployment") and "helm.sh/chart" in item["metadata"].get("labels", {})]
+    """The gateway's one: a broker beside it is none of it, nor is the reconciler."""
+    found = [item for item in items if item["kind"] in ("StatefulSet", "Deployment") and is_gateway(item["metadata"].get("labels", {}))]
     if len(found) != 1:
         raise Failed(f"not one workload, but {[item['metadata']['name'] for item in found]}")
     return found[0]

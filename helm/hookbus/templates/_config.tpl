@@ -23,6 +23,15 @@
 {{- ternary $table dict (kindIs "map" $table) | toJson -}}
 {{- end -}}
 
+{{/* The files that a table names, as JSON: key, path. In: of, at (where the table stands). */}}
+{{- define "hookbus.filesOf" -}}
+{{- $files := list -}}
+{{- range $key, $value := .of -}}
+{{- if hasSuffix "_file" $key }}{{ $files = append $files (dict "key" (printf "%s.%s" $.at $key) "path" (toString $value)) }}{{ end -}}
+{{- end -}}
+{{- $files | toJson -}}
+{{- end -}}
+
 {{/* A number with a unit in its smallest unit; nothing when it is none. In: text, units. */}}
 {{- define "hookbus.quantity" -}}
 {{- $text := toString .text -}}
@@ -67,7 +76,8 @@ Everything that the chart wants to know of a configuration, as JSON. In: its tex
   disk      bytes that journal and dead letters may take, and what must stay free
   inflight  bytes of all heads and bodies in memory
   body      the largest body, as written
-  sources   name, vendor, path, files
+  sources   name, vendor, path, files; keys (files of the vendor's API: key, path), follows (whether details are fetched)
+  reconcile whether there is a table for it
   files     files of the bus: key, path
   ports     of the brokers
 */}}
@@ -77,6 +87,7 @@ Everything that the chart wants to know of a configuration, as JSON. In: its tex
 {{- $admin := include "hookbus.table" (dict "of" $toml "key" "admin") | fromJson -}}
 {{- $journal := include "hookbus.table" (dict "of" $toml "key" "journal") | fromJson -}}
 {{- $bus := include "hookbus.table" (dict "of" $toml "key" "bus") | fromJson -}}
+{{- $reconcile := include "hookbus.table" (dict "of" $toml "key" "reconcile") | fromJson -}}
 {{- $kind := get $bus "kind" | toString -}}
 {{- $local := or (eq $kind "journal") (ne (get $journal "spool" | toString) "off") -}}
 
@@ -84,6 +95,7 @@ Everything that the chart wants to know of a configuration, as JSON. In: its tex
 {{- if hasKey $listener "address" }}{{ $owned = append $owned "listener.address" }}{{ end -}}
 {{- if hasKey $admin "address" }}{{ $owned = append $owned "admin.address" }}{{ end -}}
 {{- if hasKey $journal "directory" }}{{ $owned = append $owned "journal.directory" }}{{ end -}}
+{{- if hasKey $reconcile "address" }}{{ $owned = append $owned "reconcile.address" }}{{ end -}}
 
 {{- $unread := list -}}
 {{- $milliseconds := dict -}}
@@ -109,8 +121,11 @@ Everything that the chart wants to know of a configuration, as JSON. In: its tex
 {{- range ternary (get $toml "sources") list (kindIs "slice" (get $toml "sources")) -}}
 {{- if kindIs "map" . -}}
 {{- $files := ternary (get . "secret_files") list (kindIs "slice" (get . "secret_files")) -}}
-{{- $sources = append $sources (dict "name" (get . "name" | toString) "vendor" (get . "vendor" | toString)
-  "path" (get . "path" | toString) "files" $files) -}}
+{{- $api := include "hookbus.table" (dict "of" . "key" "api") | fromJson -}}
+{{- $name := get . "name" | toString -}}
+{{- $keys := include "hookbus.filesOf" (dict "of" $api "at" (printf "api of source %s" $name)) | fromJsonArray -}}
+{{- $sources = append $sources (dict "name" $name "vendor" (get . "vendor" | toString)
+  "path" (get . "path" | toString) "files" $files "keys" $keys "follows" (not (empty (get $api "follow_up")))) -}}
 {{- end -}}
 {{- end -}}
 
@@ -122,11 +137,7 @@ Everything that the chart wants to know of a configuration, as JSON. In: its tex
 {{- if eq $kind "kafka" }}{{ $_ := set $tables "bus.kafka.tls" $tls }}{{ $_ := set $tables "bus.kafka.sasl" $sasl }}{{ end -}}
 {{- $files := list -}}
 {{- range $path, $table := $tables -}}
-{{- range $key, $value := $table -}}
-{{- if hasSuffix "_file" $key -}}
-{{- $files = append $files (dict "key" (printf "%s.%s" $path $key) "path" (toString $value)) -}}
-{{- end -}}
-{{- end -}}
+{{- $files = concat $files (include "hookbus.filesOf" (dict "of" $table "at" $path) | fromJsonArray) | default list -}}
 {{- end -}}
 
 {{- $addresses := dict "nats" (get $nats "servers") "kafka" (get $kafka "brokers") -}}
@@ -138,7 +149,7 @@ Everything that the chart wants to know of a configuration, as JSON. In: its tex
 
 {{- dict "error" (get $toml "Error" | default "") "kind" $kind "local" $local "owned" $owned "unread" $unread "workers" (hasKey $listener "workers")
   "drain" (addf $milliseconds.drain_delay $milliseconds.drain_deadline) "disk" $disk "inflight" (float64 $inflight)
-  "body" (get $listener "max_body" | default "5MiB") "sources" $sources "files" $files "ports" ($ports | uniq)
+  "body" (get $listener "max_body" | default "5MiB") "sources" $sources "reconcile" (hasKey $toml "reconcile") "files" $files "ports" ($ports | uniq)
   | toJson -}}
 {{- end -}}
 

@@ -4,7 +4,6 @@ tells the pods of one revision). */}}
 {{- $root := .root -}}
 {{- $values := .root.Values -}}
 {{- $mounts := dict "root" $root "broker" $values.broker.existingSecret "brokerTls" $values.broker.tlsSecret "spool" .facts.local -}}
-{{- $probe := dict "startupProbe" "/livez" "livenessProbe" "/livez" "readinessProbe" "/readyz" -}}
 metadata:
   labels:
     {{- include "hookbus.podLabels" (dict "root" $root "component" "gateway") | nindent 4 }}
@@ -47,13 +46,7 @@ spec:
           containerPort: 8080
         - name: metrics
           containerPort: 9464
-      {{- range $name, $path := $probe }}
-      {{ $name }}:
-        httpGet:
-          path: {{ $path }}
-          port: metrics
-        {{- get $values $name | toYaml | nindent 8 }}
-      {{- end }}
+      {{- include "hookbus.probes" $root | nindent 6 }}
       {{- if $values.preStopSleepSeconds }}
       lifecycle:
         preStop:

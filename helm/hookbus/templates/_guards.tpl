@@ -9,7 +9,7 @@ what would happen, and what to do. A guard that only weighs a risk can be waived
 {{- $problems := "" -}}
 {{- /* The other guards look into the configuration: without one they would only make noise. */ -}}
 {{- $readable := and (trim (include "hookbus.config" .)) (not $facts.error) -}}
-{{- range ternary (list "config" "files" "spool" "live" "drain" "shutdown" "pods" "exposure" "service" "jobs" "alerts" "complete") (list "config") (not (empty $readable)) -}}
+{{- range ternary (list "config" "files" "spool" "live" "drain" "shutdown" "pods" "exposure" "service" "jobs" "reconcile" "alerts" "complete") (list "config") (not (empty $readable)) -}}
 {{- $problems = printf "%s%s" $problems (include (printf "hookbus.guards.%s" .) $arguments) -}}
 {{- end -}}
 {{- if trim $problems -}}
@@ -31,7 +31,7 @@ what would happen, and what to do. A guard that only weighs a risk can be waived
 {{- else if $facts.error }}
 - config: is not TOML: {{ $facts.error }}
 {{- else }}
-{{- range $facts.owned }}
+{{- range without $facts.owned "reconcile.address" }}
 - config: remove {{ . }}, which the chart sets: a pod's listeners and volume are its business (see bindAddress and persistence)
 {{- end }}
 {{- range $facts.unread }}
@@ -47,7 +47,7 @@ what would happen, and what to do. A guard that only weighs a risk can be waived
 - config: has no source; add a [[sources]] table for each account at a vendor
 {{- end }}
 {{- end }}
-{{- $read := list "LISTENER__ADDRESS" "LISTENER__DRAIN_DELAY" "LISTENER__DRAIN_DEADLINE" "LISTENER__MAX_INFLIGHT" "LISTENER__WORKERS" "ADMIN__ADDRESS"
+{{- $read := list "RECONCILE__ADDRESS" "LISTENER__ADDRESS" "LISTENER__DRAIN_DELAY" "LISTENER__DRAIN_DEADLINE" "LISTENER__MAX_INFLIGHT" "LISTENER__WORKERS" "ADMIN__ADDRESS"
   "BUS__KIND" "JOURNAL__DIRECTORY" "JOURNAL__SPOOL" "JOURNAL__MAX_SIZE" "JOURNAL__SEGMENT_SIZE" "JOURNAL__RESERVE"
   "BUS__NATS__SERVERS" "BUS__KAFKA__BROKERS" }}
 {{- range .root.Values.extraEnv }}
@@ -80,10 +80,12 @@ what would happen, and what to do. A guard that only weighs a risk can be waived
 {{- end }}
 {{- end -}}
 
-{{/* In: root, value (of the chart), named (key, path), broker, brokerTls. */}}
+{{/* In: root, value (of the chart), named (key, path), broker, brokerTls, reconcile (whether it is mounted in its pods). */}}
 {{- define "hookbus.guards.mounted" -}}
 {{- $directories := list -}}
-{{- range $source, $_ := .root.Values.sources }}{{ $directories = append $directories (printf "/etc/hookbus/sources/%s" $source) }}{{ end -}}
+{{- $vendors := include "hookbus.vendorSecrets" . | fromJson -}}
+{{- $secrets := printf "%s%s" (ternary "reconcile." "" (not (empty .reconcile))) $vendors.directory -}}
+{{- range $source, $_ := $vendors.of }}{{ $directories = append $directories (printf "/etc/hookbus/%s/%s" $vendors.directory $source) }}{{ end -}}
 {{- if .broker }}{{ $directories = append $directories "/etc/hookbus/broker" }}{{ end -}}
 {{- if .brokerTls }}{{ $directories = append $directories "/etc/hookbus/broker-tls" }}{{ end -}}
 {{- range .root.Values.extraVolumeMounts }}{{ $directories = append $directories .mountPath }}{{ end -}}
@@ -93,9 +95,9 @@ what would happen, and what to do. A guard that only weighs a risk can be waived
 {{- $mounted := false }}
 {{- range $directories }}{{ if or (eq . $path) (hasPrefix (printf "%s/" (trimSuffix "/" .)) $path) }}{{ $mounted = true }}{{ end }}{{ end }}
 {{- if not (hasPrefix "/" $path) }}
-- {{ $value }}: {{ .key }} must be an absolute path, such as /etc/hookbus/sources/SOURCE/KEY-OF-THE-SECRET
+- {{ $value }}: {{ .key }} must be an absolute path, such as /etc/hookbus/{{ $vendors.directory }}/SOURCE/KEY-OF-THE-SECRET
 {{- else if not $mounted }}
-- {{ $value }}: {{ .key }} is in no mounted directory, so no pod would start: mount a Secret there with sources.NAME.existingSecret (/etc/hookbus/sources/NAME/), broker.existingSecret (/etc/hookbus/broker/), broker.tlsSecret (/etc/hookbus/broker-tls/) or extraVolumeMounts
+- {{ $value }}: {{ .key }} is in no mounted directory, so no pod would start: mount a Secret there with {{ $secrets }}.NAME.existingSecret (/etc/hookbus/{{ $vendors.directory }}/NAME/), broker.existingSecret (/etc/hookbus/broker/), broker.tlsSecret (/etc/hookbus/broker-tls/) or extraVolumeMounts
 {{- end }}
 {{- end }}
 {{- end -}}
@@ -147,7 +149,7 @@ what would happen, and what to do. A guard that only weighs a risk can be waived
 {{- $names = append $names .name }}
 {{- end }}
 {{- $taken := list "config" "spool" "broker" "broker-tls" -}}
-{{- range $source, $_ := $values.sources }}{{ $taken = append $taken (include "hookbus.sourceVolume" $source) }}{{ end -}}
+{{- range $source, $_ := merge dict $values.sources $values.reconcile.apis }}{{ $taken = append $taken (include "hookbus.sourceVolume" $source) }}{{ end -}}
 {{- range $values.extraVolumes }}
 {{- if has .name $taken }}
 - extraVolumes: the chart has a volume {{ .name }} already; give yours another name
@@ -238,15 +240,64 @@ what would happen, and what to do. A guard that only weighs a risk can be waived
 {{- end }}
 {{- if and $provision.enabled (trim $provision.config) }}
 {{- $other := include "hookbus.facts" $provision.config | fromJson }}
-{{- if $other.error }}
-- provision.config: is not TOML: {{ $other.error }}
-{{- else if ne $other.kind .facts.kind }}
-- provision.config: has another bus.kind than config; a Job would make what no gateway publishes to
-{{- end }}
+{{- include "hookbus.guards.other" (dict "value" "provision.config" "other" $other "facts" .facts) }}
 {{- $named := $other.files }}
 {{- range $other.sources }}{{ $source := .name }}{{ range .files }}{{ $named = append $named (dict "key" (printf "secret_files of source %s" $source) "path" (toString .)) }}{{ end }}{{ end }}
 {{- include "hookbus.guards.mounted" (dict "root" .root "named" $named "value" "provision.config"
   "broker" ($provision.existingSecret | default $broker.existingSecret) "brokerTls" ($provision.tlsSecret | default $broker.tlsSecret)) }}
+{{- end }}
+{{- end -}}
+
+{{/* Another hookbus.toml than that of the gateways. In: value (of the chart), other (its facts), facts. */}}
+{{- define "hookbus.guards.other" -}}
+{{- if .other.error }}
+- {{ .value }}: is not TOML: {{ .other.error }}
+{{- else if ne .other.kind .facts.kind }}
+- {{ .value }}: has another bus.kind than config, so that it would make or read what no gateway publishes to
+{{- end }}
+{{- end -}}
+
+{{/* It asks the vendors with keys that no gateway needs, and reads what the gateways have put on the bus. */}}
+{{- define "hookbus.guards.reconcile" -}}
+{{- $values := .root.Values -}}
+{{- $reconcile := $values.reconcile -}}
+{{- if and $reconcile.enabled (eq .facts.kind "journal") }}
+- reconcile.enabled: bus.kind is "journal", which lies in the volume of the gateway's one replica, and no pod beside it can read it; disable it, or use NATS or Kafka
+{{- else if $reconcile.enabled }}
+{{- $other := include "hookbus.facts" (include "hookbus.reconcileConfig" .root) | fromJson }}
+{{- $value := ternary "reconcile.config" "config" (not (empty $reconcile.config)) }}
+{{- include "hookbus.guards.other" (dict "value" $value "other" $other "facts" .facts) }}
+{{- if not $other.reconcile }}
+- {{ $value }}: has no [reconcile] table, without which hookbus reconcile does not start; add it, its keys have defaults
+{{- end }}
+{{- $provision := $values.provision }}
+{{- $made := include "hookbus.facts" ($provision.config | default (include "hookbus.config" .root)) | fromJson }}
+{{- if and $provision.enabled $other.reconcile (not $made.reconcile) }}
+- {{ ternary "provision.config" "config" (not (empty $provision.config)) }}: has no [reconcile] table, so that the Job of provision would make no topics or subjects for findings; write the same tables there as in {{ $value }}
+{{- end }}
+{{- if has "reconcile.address" $other.owned }}
+- {{ $value }}: remove reconcile.address, which the chart sets
+{{- end }}
+{{- $named := $other.files }}
+{{- range $other.sources }}
+{{- $named = concat $named .keys | default list }}
+{{- if and .follows (eq $reconcile.mode "cronjob") }}
+- reconcile.mode: "cronjob" looks once and ends, so that nobody would fetch what follow_up of source {{ .name }} asks for; set it to "deployment", or take follow_up out
+{{- end }}
+{{- end }}
+{{- include "hookbus.guards.mounted" (merge (dict "root" .root "named" $named "value" $value) (include "hookbus.reconcileMounts" .root | fromJson)) }}
+{{- $ours := list $values.broker.existingSecret $values.broker.tlsSecret }}
+{{- range $values.sources }}{{ $ours = append $ours .existingSecret }}{{ end }}
+{{- range $source, $secret := $reconcile.apis }}
+{{- if has $secret.existingSecret $ours }}
+- reconcile.apis.{{ $source }}: the gateways mount Secret {{ $secret.existingSecret }}, too, and never call a vendor; put the key of the API into a Secret of its own
+{{- end }}
+{{- $used := false }}
+{{- range $named }}{{ if hasPrefix (printf "/etc/hookbus/apis/%s/" $source) .path }}{{ $used = true }}{{ end }}{{ end }}
+{{- if not $used }}
+- reconcile.apis.{{ $source }}: {{ $value }} names no file below /etc/hookbus/apis/{{ $source }}/; correct the name, or write the file into key_file of [sources.api]
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end -}}
 

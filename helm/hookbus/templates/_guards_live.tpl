@@ -112,7 +112,12 @@
 {{- end }}
 {{- end }}
 {{- end }}
-{{- if and (or $values.provision.enabled $values.drain.claims) (gt (len ($values.provision.config | default (include "hookbus.config" .root))) 200000) }}
-- config: is longer than 200,000 bytes, which is more than a Job's pod takes in an annotation; provision by hand, with provision.enabled: false
+{{- $texts := list }}
+{{- if or $values.provision.enabled $values.drain.claims }}{{ $texts = append $texts ($values.provision.config | default (include "hookbus.config" .root)) }}{{ end }}
+{{- if $values.reconcile.enabled }}{{ $texts = append $texts (include "hookbus.reconcileConfig" .root) }}{{ end }}
+{{- $longest := 0 }}
+{{- range $texts }}{{ $longest = max $longest (len .) }}{{ end }}
+{{- if gt $longest 200000 }}
+- config: is longer than 200,000 bytes, which is more than a pod takes in an annotation; provision by hand, and reconcile elsewhere, with both of them disabled
 {{- end }}
 {{- end -}}

@@ -1,8 +1,8 @@
-{{/* What the Jobs of provision and of drain share. */}}
+{{/* What the Jobs of provision, of drain and of reconcile share. */}}
 
 {{/* A Job's spec. A wrong configuration (64) is not tried again: no other attempt ends better. In: root, component, account, args,
-attempts (after the first), deadline (seconds; 0 for none), annotations (of the pod), mounts (see hookbus.volumeMounts),
-volumes (as text). */}}
+attempts (after the first), deadline (seconds; 0 for none), answers (further exit codes below that, ascending, which another attempt does not change),
+annotations (of the pod), mounts (see hookbus.volumeMounts), volumes (as text), resources (those of all Jobs unless given). */}}
 {{- define "hookbus.job" -}}
 backoffLimit: {{ .attempts }}
 {{- with .deadline }}
@@ -11,7 +11,7 @@ activeDeadlineSeconds: {{ . }}
 podFailurePolicy:
   rules:
     - action: FailJob
-      onExitCodes: {containerName: {{ .component }}, operator: In, values: [64]}
+      onExitCodes: {containerName: {{ .component }}, operator: In, values: {{ append (.answers | default list) 64 | toJson }}}
 template:
   metadata:
     labels:
@@ -26,7 +26,7 @@ template:
     restartPolicy: Never
     containers:
       - name: {{ .component }}
-        {{- include "hookbus.containerSettings" (dict "root" .root "resources" .root.Values.jobs.resources) | nindent 8 }}
+        {{- include "hookbus.containerSettings" (dict "root" .root "resources" (.resources | default .root.Values.jobs.resources)) | nindent 8 }}
         args: {{ toJson .args }}
         env:
           {{- include "hookbus.env" .mounts | nindent 10 }}

@@ -15,9 +15,14 @@ with a letter. */}}
 
 {{/* What never changes, and tells the gateway's pods from those of jobs. */}}
 {{- define "hookbus.selector" -}}
-app.kubernetes.io/name: {{ include "hookbus.name" . | quote }}
-app.kubernetes.io/instance: {{ .Release.Name | quote }}
-app.kubernetes.io/component: gateway
+{{- include "hookbus.selectorOf" (dict "root" . "component" "gateway") -}}
+{{- end -}}
+
+{{/* The same of another component. In: root, component. */}}
+{{- define "hookbus.selectorOf" -}}
+app.kubernetes.io/name: {{ include "hookbus.name" .root | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
+app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
 {{/* Where everything lives. */}}
@@ -72,11 +77,27 @@ annotations:
 {{- end -}}
 
 {{- define "hookbus.serviceAccount" -}}
-{{- $own := ternary (include "hookbus.fullname" .) "default" .Values.serviceAccount.create -}}
-{{- .Values.serviceAccount.name | default $own -}}
+{{- include "hookbus.account" (dict "settings" .Values.serviceAccount "name" (include "hookbus.fullname" .)) -}}
+{{- end -}}
+
+{{/* The name of an account. In: settings (create, name), name (of one that is made, unless they have one). */}}
+{{- define "hookbus.account" -}}
+{{- .settings.name | default (ternary .name "default" .settings.create) -}}
 {{- end -}}
 
 {{/* The headless Service: the pods' names in DNS, and where metrics are scraped. */}}
 {{- define "hookbus.podsService" -}}
 {{ include "hookbus.fullname" . }}-pods
+{{- end -}}
+
+{{/* What Services of metrics have in common: each pod by name, ready or not. In: root. */}}
+{{- define "hookbus.metricsService" -}}
+clusterIP: None
+publishNotReadyAddresses: true
+{{- with .Values.service.ipFamilyPolicy }}
+ipFamilyPolicy: {{ . }}
+{{- end }}
+{{- with .Values.service.ipFamilies }}
+ipFamilies: {{ toJson . }}
+{{- end }}
 {{- end -}}

@@ -32,6 +32,17 @@ tolerations:
 {{- end }}
 {{- end -}}
 
+{{/* The probes of a container that serves. In: root. */}}
+{{- define "hookbus.probes" -}}
+{{- range $name, $path := dict "startupProbe" "/livez" "livenessProbe" "/livez" "readinessProbe" "/readyz" }}
+{{ $name }}:
+  httpGet:
+    path: {{ $path }}
+    port: metrics
+  {{- get $.Values $name | toYaml | nindent 2 }}
+{{- end }}
+{{- end -}}
+
 {{/* What stands in every container, but its name, words and ports. In: root, resources. */}}
 {{- define "hookbus.containerSettings" -}}
 image: {{ include "hookbus.image" .root | quote }}
@@ -42,7 +53,8 @@ resources:
   {{- toYaml .resources | nindent 2 }}
 {{- end -}}
 
-{{/* The environment: where the file is, and the few keys that only the chart can know. In: root, spool. */}}
+{{/* The environment: where the file is, and the few keys that only the chart can know. In: root, spool, reconcile (whether it is
+`hookbus reconcile` that reads it). */}}
 {{- define "hookbus.env" -}}
 - name: HOOKBUS_CONFIG
   value: /etc/hookbus/config/hookbus.toml
@@ -56,6 +68,10 @@ resources:
 - name: HOOKBUS__LISTENER__WORKERS
   value: {{ .root.Values.workers | quote }}
 {{- end }}
+{{- if .reconcile }}
+- name: HOOKBUS__RECONCILE__ADDRESS
+  value: {{ include "hookbus.address" (dict "root" .root "port" 9465) | quote }}
+{{- end }}
 {{- if .spool }}
 # A directory of its own inside the volume: hookbus makes it, readable by its owner only.
 - name: HOOKBUS__JOURNAL__DIRECTORY
@@ -66,14 +82,25 @@ resources:
 {{- end }}
 {{- end -}}
 
-{{/* In: root, broker and brokerTls (whether there is such a Secret), spool. */}}
+{{/* The Secrets of the vendors: those that sign in `sources`, or those of their APIs, as JSON: directory, of (source's name ->
+existingSecret). In: root, reconcile. */}}
+{{- define "hookbus.vendorSecrets" -}}
+{{- if .reconcile -}}
+{{- dict "directory" "apis" "of" .root.Values.reconcile.apis | toJson -}}
+{{- else -}}
+{{- dict "directory" "sources" "of" .root.Values.sources | toJson -}}
+{{- end -}}
+{{- end -}}
+
+{{/* In: root, broker and brokerTls (whether there is such a Secret), spool, reconcile. */}}
 {{- define "hookbus.volumeMounts" -}}
+{{- $vendors := include "hookbus.vendorSecrets" . | fromJson -}}
 - name: config
   mountPath: /etc/hookbus/config
   readOnly: true
-{{- range $source, $_ := .root.Values.sources }}
+{{- range $source, $_ := $vendors.of }}
 - name: {{ include "hookbus.sourceVolume" $source }}
-  mountPath: /etc/hookbus/sources/{{ $source }}
+  mountPath: /etc/hookbus/{{ $vendors.directory }}/{{ $source }}
   readOnly: true
 {{- end }}
 {{- if .broker }}
@@ -97,8 +124,9 @@ resources:
 
 {{/* Whole Secrets as directories, never single files of them (subPath): only so does a changed Secret arrive in a running
 pod. In: root, configMap (without one, the file is an annotation of
-the pod), broker and brokerTls (the Secrets' names). */}}
+the pod), broker and brokerTls (the Secrets' names), reconcile. */}}
 {{- define "hookbus.volumes" -}}
+{{- $vendors := include "hookbus.vendorSecrets" . | fromJson -}}
 - name: config
   {{- if .configMap }}
   configMap:
@@ -109,7 +137,7 @@ the pod), broker and brokerTls (the Secrets' names). */}}
       - path: hookbus.toml
         fieldRef: {fieldPath: "metadata.annotations['hookbus.toml']"}
   {{- end }}
-{{- range $source, $secret := .root.Values.sources }}
+{{- range $source, $secret := $vendors.of }}
 - name: {{ include "hookbus.sourceVolume" $source }}
   secret:
     secretName: {{ $secret.existingSecret | quote }}
