@@ -208,8 +208,9 @@ enum Command {
     /// It compares what the vendors know with what lies on the bus, and needs a [reconcile] table. Without `--once` it looks
     /// again and again, and tells what it finds by its own /metrics and on the bus, until SIGTERM or SIGINT.
     ///
-    /// `--once` exits 0 when nothing was found, 2 when something was, 1 when a vendor or the bus could not be read to the end,
-    /// 64 when called or configured wrongly.
+    /// `--once` exits 0 when nothing was found, 2 when something was, 1 when a vendor or the bus could not be read to the end or
+    /// the bus did not take a finding, 64 when called or configured wrongly. It makes no follow-up call and shows no metrics. The
+    /// long form ends with 0 after a signal.
     ///
     /// Examples:
     ///   hookbus reconcile

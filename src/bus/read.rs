@@ -1,4 +1,4 @@
-//! Reads a message back from a bus, for `hookbus tail` and `hookbus replay`.
+//! Reads a message back from a bus, for what reads it without consuming it: tail, forward, timeline, replay, reconcile.
 //!
 //! In: the headers and the payload of a record. Out: the event, with its body byte for byte. The payload of a structured
 //! message has every attribute; headers beside it, as earlier versions wrote them, are ignored.

@@ -1,4 +1,4 @@
-//! One reader for every bus, for `hookbus tail` and `hookbus replay`.
+//! One reader for every bus, for what reads it without consuming it: tail, forward, timeline, replay, reconcile.
 //!
 //! In: which events. Out: record after record. It takes no lock, joins no group, consumes and writes nothing: the gateway
 //! may run beside it.

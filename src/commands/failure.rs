@@ -27,7 +27,8 @@ pub enum Failure {
     /// `explain` has said why the gateway refuses a request.
     #[error("refused")]
     Refused,
-    /// `endpoints plan` has said what is to be done, or `endpoints rotate` what it waits for.
+    /// `endpoints plan` has said what is to be done, `endpoints rotate` what it waits for, or `reconcile --once` what it has
+    /// found.
     #[error("not as wanted")]
     Pending,
     /// The reader of standard output has gone, as `head` does: not a failure.

@@ -29,7 +29,7 @@ pub struct Options {
 /// Looks once, or until a signal.
 ///
 /// # Errors
-/// No `[reconcile]` table; a credential that cannot be read; with `--once`, a finding, or a vendor or bus that does not answer.
+/// No `[reconcile]` table; with `--once`, a finding, or a vendor or bus that does not answer.
 pub fn run(options: &Options, loaded: &Loaded) -> Result<(), Failure> {
     if options.once { once(options.json, loaded) } else { reconcile::serve(loaded, beside).map_err(refused) }
 }

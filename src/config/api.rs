@@ -1,4 +1,4 @@
-//! `[sources.api]`: the vendor's own API, for `hookbus endpoints`. The gateway does not use it, and reads none of its files.
+//! `[sources.api]`: the vendor's own API, for `hookbus endpoints` and `hookbus reconcile`. The gateway does not use it, and reads none of its files.
 
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 

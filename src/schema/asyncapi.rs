@@ -1,7 +1,7 @@
 //! The AsyncAPI 3 document: every topic or subject, and every message on it with headers and payload.
 //!
-//! It speaks for the gateway, which sends; a subscriber reads `send` as `receive`. Schemas are written in words that mean
-//! the same in AsyncAPI's own dialect and in JSON Schema 2020-12.
+//! It speaks for the gateway and, with the events of hookbus's own, for `hookbus reconcile`: both send; a subscriber reads
+//! `send` as `receive`. Schemas are written in words that mean the same in AsyncAPI's own dialect and in JSON Schema 2020-12.
 
 use std::collections::BTreeSet;
 
@@ -53,11 +53,13 @@ fn info(scope: &Scope) -> Value {
         "This is what the default configuration leads to, on Kafka and on NATS, in both content modes; a gateway uses \
          one of each. `hookbus schema --config FILE` says it of a configuration of your own."
     };
+    let has_own = scope.channels.values().flatten().any(|content| Class::of(*content) == Class::Own);
+    let own = if has_own { ", and events of hookbus's own, which `hookbus reconcile` sends" } else { "" };
     json!({
         "title": "hookbus",
         "version": env!("CARGO_PKG_VERSION"),
         "description": format!(
-            "Signed webhooks of 1099Policy and Audit1 as CloudEvents 1.0. Delivery is at least once: a repeat has the \
+            "Signed webhooks of 1099Policy and Audit1 as CloudEvents 1.0{own}. Delivery is at least once: a repeat has the \
              same `type`, `source` and `id`. Events with one `partitionkey` keep their order. {whose}"
         ),
         "license": { "name": "Apache-2.0" },

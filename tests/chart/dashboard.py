@@ -8,7 +8,7 @@ import sys
 
 # Counters of what should not happen: a panel of these alone is empty on a good day.
 FAULTS = re.compile(r"hookbus_(journal_(errors|damage|dropped|lost)|dead_letters|id_conflicts|type_mismatch|dedup_hits|spool_events"
-                    r"|journal_appends|http_connections_closed|log_lines_dropped|signature_checks_total|journal_records)"
+                    r"|journal_appends|http_connections_closed|crashes|log_lines_dropped|signature_checks_total|journal_records)"
                     r"|type=~?\"(unknown|quarantine)|status=~?\"(503|413)")
 
 

@@ -1,7 +1,8 @@
 //! librdkafka's settings.
 //!
-//! In: `[bus.kafka]`. Out: what the producer, an administrator's client and a reader are made with. The operator's own
-//! properties come first; what a promise rests on is set after them and cannot be overridden (the check refuses it too).
+//! In: `[bus.kafka]`. Out: what the producer, an administrator's client, a reader and a member of a group are made with. The
+//! operator's own properties come first; what a promise rests on is set after them and cannot be overridden (the check refuses
+//! it too).
 
 use std::{fs, path::Path, time::SystemTime};
 

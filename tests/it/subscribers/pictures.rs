@@ -71,6 +71,11 @@ const DRAWN: &[(&str, &[&str])] = &[
     ("Memory", &["nats resident", "nats heads and bodies", "kafka resident"]),
     ("Connections", &["nats connections", "nats requests", "nats descriptors"]),
     ("Closed by us", &[]),
+    ("Crashes", &[]),
+    ("Findings", &[]),
+    ("Last look", &[]),
+    ("Unknown", &[]),
+    ("Follow-up details", &[]),
 ];
 
 /// What is wrong with the panels as they were drawn; `broker`: Kafka's address.
