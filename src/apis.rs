@@ -16,7 +16,7 @@ pub use self::{
     answer::{Delivery, Endpoint, Page, Shape, message, refuses},
     api::{Api, Call, Encoding, Login, Status, Wanted},
     certificate::check_certificate,
-    listing::{Certificate, Happened},
+    listing::{Certificate, Happened, PART},
 };
 use crate::vendors::Vendor;
 

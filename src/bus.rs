@@ -12,27 +12,27 @@ mod limit;
 mod marks;
 pub mod metrics;
 pub mod nats;
+mod outcome;
 mod publication;
 mod read;
 mod reader;
 mod record;
-mod under_way;
 
 use journal::Journal;
 
 #[cfg(all(test, feature = "simulation"))]
-pub(crate) use self::publication::Boxed;
+pub(crate) use self::outcome::Boxed;
 pub use self::{
     consumer::{ConsumeError, Consumer, Ticket},
     danger::Found,
     incarnation::{Incarnation, tell_loss},
     limit::too_low,
-    publication::{Ack, PublishError, Scope},
+    outcome::{Ack, PublishError, Scope},
+    publication::Publication,
     reader::{ReadError, Reader},
     record::{Extent, Next, Record},
-    under_way::Publication,
 };
-use self::{incarnation::Origin, under_way::Kind};
+use self::{incarnation::Origin, publication::Kind};
 use crate::envelope::Message;
 
 /// The configured bus.

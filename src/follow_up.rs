@@ -9,7 +9,6 @@ mod account;
 mod details;
 mod fetch;
 pub mod metrics;
-mod own;
 mod pace;
 mod shared;
 mod worker;

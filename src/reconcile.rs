@@ -12,6 +12,7 @@ mod finding;
 mod judge;
 mod look;
 mod metrics;
+mod own;
 mod page;
 mod publish;
 mod seen;
@@ -22,6 +23,7 @@ use http_body_util::Full;
 use jiff::Timestamp;
 use tokio::{net::TcpListener, runtime::Builder, sync::watch, time::sleep};
 
+pub(crate) use self::own::OwnEvent;
 pub use self::{
     finding::Finding,
     look::{Look, Sight},
@@ -76,7 +78,7 @@ impl StartError {
 
 /// What the tasks of the long form share.
 #[derive(Debug)]
-pub struct House {
+pub struct Shared {
     /// The whole configuration.
     pub config: Arc<Config>,
     /// Its `[reconcile]`.
@@ -95,7 +97,7 @@ pub struct House {
 ///
 /// # Errors
 /// See [`StartError`].
-pub fn serve(loaded: &Loaded, beside: impl FnOnce(&House) -> Result<(), StartError>) -> Result<(), StartError> {
+pub fn serve(loaded: &Loaded, beside: impl FnOnce(&Shared) -> Result<(), StartError>) -> Result<(), StartError> {
     let config = Arc::new(loaded.config.clone());
     let reconcile = config.reconcile.clone().ok_or(StartError::Unconfigured)?;
     let lines = log::start(&config.log)?;
@@ -113,20 +115,20 @@ pub fn serve(loaded: &Loaded, beside: impl FnOnce(&House) -> Result<(), StartErr
         health.beat(0).map(|beat| tokio::spawn(beat.run()));
         let bus = open_bus(&config)?;
         let (stopping, stop) = watch::channel(false);
-        let house = House { config: Arc::clone(&config), reconcile, families, bus, stop };
-        beside(&house)?;
+        let shared = Shared { config: Arc::clone(&config), reconcile, families, bus, stop };
+        beside(&shared)?;
         health.enter(Stage::Serving);
         let (pid, version, revision) = (std::process::id(), env!("CARGO_PKG_VERSION"), env!("HOOKBUS_REVISION"));
         tracing::info!(address = %port.address, pid, version, revision, "reconciling");
         tokio::select! {
-            () = look_for_ever(&house, &shown) => {}
+            () = look_for_ever(&shared, &shown) => {}
             () = signals.next() => {}
         }
         health.enter(Stage::Draining);
         // Nobody is left to hear it where all tasks have ended.
         let _ended = stopping.send(true);
         port.close().await;
-        if let Some(bus) = house.bus {
+        if let Some(bus) = shared.bus {
             bus.close();
         }
         Ok(())
@@ -160,17 +162,17 @@ pub fn once(loaded: &Loaded, found: impl FnOnce(&Look)) -> Result<usize, StartEr
     })
 }
 
-async fn look_for_ever(house: &House, shown: &Shown) {
-    let publisher = house.bus.clone().map(Publisher::new);
+async fn look_for_ever(shared: &Shared, shown: &Shown) {
+    let publisher = shared.bus.clone().map(Publisher::new);
     let mut told = HashSet::new();
     loop {
-        let look = Look::now(&house.config, &house.reconcile).await;
+        let look = Look::now(&shared.config, &shared.reconcile).await;
         shown.show(&look);
         told = tell(&look, &told);
         if let Some(publisher) = &publisher {
-            shown.unpublished(publish(&look, publisher, &house.reconcile).await);
+            shown.unpublished(publish(&look, publisher, &shared.reconcile).await);
         }
-        sleep(look::pause(house.reconcile.interval)).await;
+        sleep(look::pause(shared.reconcile.interval)).await;
     }
 }
 
@@ -187,6 +189,9 @@ fn tell(look: &Look, before: &HashSet<String>) -> HashSet<String> {
                 tracing::info!(source, unknown = verdict.unknown, "changes before the bus's memory: unknown");
             }
             Ok(_) => {}
+        }
+        if sight.is_cut {
+            tracing::warn!(source, "{}", Sight::CUT);
         }
     }
     let mut told = HashSet::new();

@@ -6,6 +6,7 @@
 //! It logs nothing. No error has a credential in it, even where the vendor's own words repeat one.
 
 mod error;
+mod reason;
 
 use std::{collections::HashSet, fmt, fs, path::Path, thread, time::Duration};
 
@@ -18,10 +19,11 @@ use ureq::{
     tls::{Certificate as Authority, PemItem, RootCerts, TlsConfig, parse_pem},
 };
 
-pub use self::error::ApiError;
+pub use self::{error::ApiError, reason::Reason};
 use crate::{
     apis::{
-        Api, Call, Certificate, Delivery, Endpoint, Happened, Login, Shape, Wanted, check_certificate, message, refuses,
+        Api, Call, Certificate, Delivery, Endpoint, Happened, Login, PART, Shape, Wanted, check_certificate, message,
+        refuses,
     },
     config::{ApiConfig, SourceConfig, is_loopback},
     secrets::Secret,
@@ -180,8 +182,8 @@ impl Client {
         self.listing(most, call, Api::read_happened, |happened| happened.id.as_deref(), is_older)
     }
 
-    /// Asks for part after part. A list ends with an empty part, or with an item that is one too many; one that gives nothing new
-    /// has been cut by the vendor.
+    /// Asks for part after part. A list ends with an empty part, or with an item that is one too many. One whose full part gives
+    /// nothing new has been cut by the vendor; in a part that is not full is all that there is.
     fn listing<T>(
         &self,
         most: usize,
@@ -193,7 +195,7 @@ impl Client {
         let (mut items, mut ids, mut after) = (Vec::new(), HashSet::new(), None);
         while let Some(call) = call(after.as_deref()) {
             let part = read(self.api, &self.json(&call)?).map_err(|shape| self.odd(&call, shape))?;
-            let (is_end, before) = (part.is_empty(), items.len());
+            let (is_end, is_short, before) = (part.is_empty(), part.len() < PART, items.len());
             for item in part {
                 if is_beyond(&item) {
                     return Ok(Listing { items, is_whole: true });
@@ -204,7 +206,8 @@ impl Client {
             }
             after = items.last().and_then(id).map(str::to_owned);
             if is_end || items.len() == before || after.is_none() || most <= items.len() {
-                return Ok(Listing { items, is_whole: is_end });
+                let is_whole = is_short && items.len() < most;
+                return Ok(Listing { items, is_whole });
             }
         }
         Ok(Listing { items, is_whole: true })
@@ -233,7 +236,7 @@ impl Client {
                 Err(error) if call.method != Method::POST && attempt < ATTEMPTS => error,
                 result => return result,
             };
-            let Some(wait) = error.worth_waiting(pause.mul_f64(0.5 + fastrand::f64())) else { return Err(error) };
+            let Some(wait) = error.worth_waiting(jittered(pause)) else { return Err(error) };
             thread::sleep(wait);
             (pause, attempt) = (pause * 2, attempt + 1);
         }
@@ -274,6 +277,11 @@ impl Client {
     fn without_credentials(&self, text: &str) -> String {
         self.credentials.iter().fold(text.to_owned(), |text, credential| text.replace(credential, "***"))
     }
+}
+
+/// A pause so that several callers do not go in step: from half of it to one and a half.
+pub fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(0.5 + fastrand::f64())
 }
 
 fn agent(config: &ApiConfig, base: &str) -> Result<Agent, ClientError> {

@@ -3,7 +3,7 @@
 //! Documented by the certificate guide: a certificate's `id`, `status` and `created`. Only in the public reference: the lists'
 //! paths, `limit` (at most 100) and, for certificates, `starting_after`; that the newest come first; `updated`; an event's
 //! `type`, `created` and `data`, and that some have neither `id` nor `created`. Assumed: events go on behind one as
-//! certificates do; where they do not, the list is known to be cut.
+//! certificates do; where they do not, a list with a full part is known to be cut.
 
 use http::Method;
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
@@ -16,7 +16,7 @@ use super::{
 };
 
 /// What one call asks for, and the documented most.
-const PART: usize = 100;
+pub const PART: usize = 100;
 
 /// A certificate, as the vendor shows it.
 #[derive(Debug, Clone, PartialEq)]

@@ -127,7 +127,7 @@ impl Consumer {
     pub async fn keep(&mut self) -> Result<(), ConsumeError> {
         match &mut self.0 {
             Source::Journal(embedded) => embedded.store()?,
-            Source::Kafka(consumer) => consumer.commit()?,
+            Source::Kafka(consumer) => consumer.commit().await?,
             Source::Nats(consumer) => consumer.keep().await?,
         }
         Ok(())

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::publication::{Ack, Boxed, PublishError};
+use super::outcome::{Ack, Boxed, PublishError};
 use crate::envelope::{Message, attributes::Attribute};
 
 /// What it does with a message.

@@ -46,7 +46,7 @@ use self::{
 use super::{
     incarnation::Incarnations,
     metrics::BusMetrics,
-    under_way::{Kind, Publication},
+    publication::{Kind, Publication},
 };
 use crate::{config::Config, envelope::Message};
 

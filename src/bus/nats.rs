@@ -40,7 +40,7 @@ pub use self::{
     subjects::wanted,
 };
 use self::{shared::Shared, worker_connections::WorkerConnections};
-use super::{incarnation::Incarnations, metrics::BusMetrics, publication::Boxed};
+use super::{incarnation::Incarnations, metrics::BusMetrics, outcome::Boxed};
 use crate::{config::Config, envelope::Message};
 
 /// The bus. Cheap to clone.

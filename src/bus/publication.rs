@@ -1,93 +1,45 @@
-//! What becomes of a message that is published: the same for every bus.
+//! A publication under way, on any bus. In: what the bus's client has of it. Out: its acknowledgement.
 
-use std::pin::Pin;
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
-use journal::AppendError;
+use journal::Append;
 
-/// How a message became durable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ack {
-    /// Stored now.
-    Stored,
-    /// The bus had it already.
-    Duplicate,
+use super::{
+    kafka::UnderWay,
+    outcome::{Ack, Boxed, PublishError},
+};
+
+/// A publication under way; it can be moved. It was handed over when it was made, so that calls keep their order; dropping
+/// it takes nothing back. On an event loop that is attached ([`super::Bus::attach`]) it goes on only while it is polled.
+pub struct Publication(pub(super) Kind);
+
+/// By bus, since a box is an allocation for each event.
+pub(super) enum Kind {
+    Journal(Append),
+    Kafka(UnderWay),
+    Boxed(Boxed),
 }
 
-/// Why a message did not become durable. A closed list, the same for every bus.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum PublishError {
-    /// No acknowledgement in time. The message may be stored, or be stored later: unknown, never failed.
-    #[error("timeout")]
-    Timeout,
-    /// Not now: full, electing, unreachable, or more at once than it takes. A retry may succeed.
-    #[error("refused for now")]
-    Refused,
-    /// Larger than the bus takes.
-    #[error("too large")]
-    TooLarge,
-    /// No stream, topic or catch-all takes it.
-    #[error("unroutable")]
-    Unroutable,
-    /// There is no stream. It may be made, so this is not for good.
-    #[error("no stream")]
-    Unprovisioned,
-    /// There is a stream, and it does not take this subject. It may come to, so this is not for good either.
-    #[error("no stream for the subject")]
-    Uncovered,
-    /// The stream holds as much of this subject as it may, and has room for others.
-    #[error("subject full")]
-    SubjectFull,
-    /// The topic loses what it acknowledges, which is not waived.
-    #[error("topic loses events")]
-    Unsafe,
-    /// The bus does not let us.
-    #[error("unauthorized")]
-    Unauthorized,
-    /// The broker answers that it does not take this message, for a reason that is not on this list.
-    #[error("rejected")]
-    Rejected,
-    /// It failed in another way.
-    #[error("failed")]
-    Error,
-}
+impl Future for Publication {
+    type Output = Result<Ack, PublishError>;
 
-/// What a failure speaks of: the others go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// The bus, as far as it is known: no message is likely to do better now.
-    Bus,
-    /// The subject or topic.
-    Route,
-    /// This message.
-    Message,
-}
-
-impl PublishError {
-    /// What it speaks of.
-    pub fn scope(self) -> Scope {
-        match self {
-            PublishError::Timeout | PublishError::Refused | PublishError::Unprovisioned | PublishError::Error => {
-                Scope::Bus
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            Kind::Journal(append) => {
+                Pin::new(append).poll(cx).map(|place| place.map(|_sequence| Ack::Stored).map_err(PublishError::from))
             }
-            PublishError::Unroutable
-            | PublishError::Uncovered
-            | PublishError::SubjectFull
-            | PublishError::Unsafe
-            | PublishError::Unauthorized => Scope::Route,
-            PublishError::TooLarge | PublishError::Rejected => Scope::Message,
+            Kind::Kafka(under_way) => Pin::new(under_way).poll(cx),
+            Kind::Boxed(publication) => publication.as_mut().poll(cx),
         }
     }
 }
 
-/// A publication of many steps.
-pub(crate) type Boxed = Pin<Box<dyn Future<Output = Result<Ack, PublishError>> + Send>>;
-
-impl From<AppendError> for PublishError {
-    fn from(error: AppendError) -> Self {
-        match error {
-            AppendError::Busy | AppendError::Full | AppendError::Closed => PublishError::Refused,
-            AppendError::TooLarge => PublishError::TooLarge,
-            AppendError::Failed => PublishError::Error,
-        }
+impl fmt::Debug for Publication {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Publication").finish_non_exhaustive()
     }
 }

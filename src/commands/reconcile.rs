@@ -10,7 +10,7 @@ use crate::{
     config::Loaded,
     follow_up,
     metrics::Label as _,
-    reconcile::{self, Finding, House, Look, StartError},
+    reconcile::{self, Finding, Look, Shared, Sight, StartError},
     text::terminal,
 };
 
@@ -35,8 +35,8 @@ pub fn run(options: &Options, loaded: &Loaded) -> Result<(), Failure> {
 }
 
 /// What else the long form does: each is one more task of its runtime, and ends with it.
-fn beside(house: &House) -> Result<(), StartError> {
-    follow_up::start(&house.config, house.bus.clone(), &house.families, &house.stop)?;
+fn beside(shared: &Shared) -> Result<(), StartError> {
+    follow_up::start(&shared.config, shared.bus.clone(), &shared.families, &shared.stop)?;
     Ok(())
 }
 
@@ -87,7 +87,7 @@ fn print(look: &Look, as_json: bool) -> io::Result<()> {
             Ok(_) => {}
         }
         if sight.is_cut {
-            writeln!(said, "hookbus: {name}: there are more certificates than reconcile.most_certificates")?;
+            writeln!(said, "hookbus: {name}: {}", Sight::CUT)?;
         }
     }
     if let Some(error) = &look.bus_error {

@@ -23,9 +23,10 @@ section! {
         grace: Duration = duration(24 * HOUR, Duration::ZERO..=TEN_YEARS),
         /// Events of the bus that are remembered, about 150 bytes each. One more, and what is not among them is "unknown".
         most_events: usize = count(1_000_000, 1_000..=100_000_000),
-        /// Newest certificates of an account that one look asks for, a hundred a call; of older ones nothing is said.
+        /// Newest certificates, and newest events, of an account that one look asks for, a hundred a call; of older ones nothing is
+        /// said.
         most_certificates: usize = count(10_000, 100..=1_000_000),
-        /// Whether each finding is published as com.hookbus.finding.KIND. The embedded bus takes nothing from another process.
+        /// Whether each finding is published as com.hookbus.finding.KIND. On the embedded bus only details_refused is.
         publish_findings: bool = flag(true),
         /// Whether the API's own object of a missed certificate is published as com.hookbus.missed.certificate, marked as
         /// fetched. Not on the embedded bus.

@@ -132,7 +132,7 @@ fn reconcile(config: &Config, findings: &mut Findings) {
     findings.rule(
         &["reconcile.publish_missed", "bus.kind"],
         !reconcile.publish_missed || config.bus.kind != BusKind::Journal,
-        "needs a broker: the embedded bus takes nothing from another process",
+        "needs a broker: on the embedded bus findings are lines and metrics",
     );
     for (key, other) in [("admin.address", config.admin.address), ("listener.address", config.listener.address)] {
         findings.rule(

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// How soon a fault that goes on is said again.
-const SAY_AGAIN: Duration = Duration::from_mins(10);
+pub(super) const SAY_AGAIN: Duration = Duration::from_mins(10);
 
 /// One source.
 #[derive(Debug)]

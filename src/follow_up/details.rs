@@ -10,7 +10,6 @@ use super::{
     account::{Account, Cause},
     fetch,
     metrics::{Followed, Trouble},
-    own::OwnEvent,
 };
 use crate::{
     bus::{Ack, Bus, PublishError, Scope},
@@ -18,7 +17,7 @@ use crate::{
     event::derived_id,
     finding::{DETAILS, DETAILS_ROUTE, Kind, TYPE},
     metrics::Label as _,
-    reconcile::Finding,
+    reconcile::{Finding, OwnEvent},
     vendor_api::Client,
 };
 
@@ -95,6 +94,7 @@ fn own(account: &Account, cause: &Cause, said: Said<'_>) -> Message {
     let Said { id, event_type, route, subject, body } = said;
     let trace = Traceparent::parse(cause.trace.as_bytes()).unwrap_or_else(Traceparent::begin);
     let now = Timestamp::now();
+    let recorded = format!("{now:.6}");
     let event = OwnEvent {
         event_type,
         route,
@@ -102,7 +102,8 @@ fn own(account: &Account, cause: &Cause, said: Said<'_>) -> Message {
         id,
         subject,
         cause: Some(&cause.id),
-        recorded: &format_args!("{now:.6}"),
+        time: &recorded,
+        recorded: &recorded,
         sequence: &account.shared.stamp.next(),
         trace: &trace,
         hop: &trace.child(),

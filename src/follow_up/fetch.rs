@@ -11,10 +11,10 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{account::Account, metrics::Trouble, pace::jittered};
+use super::{account::Account, metrics::Trouble};
 use crate::{
     apis::Call,
-    vendor_api::{ApiError, Client},
+    vendor_api::{ApiError, Client, Reason, jittered},
 };
 
 /// The first pause between two attempts for one certificate; each one after it is twice as long.
@@ -52,14 +52,14 @@ pub(super) async fn certificate(
             }
             Err(error) => error,
         };
-        let (trouble, retry_after) = judge(&error);
-        account.metrics.failures.inc(trouble);
+        let (reason, retry_after) = judge(&error);
+        account.metrics.failures.inc(Trouble::Api(reason));
         let since = *first_failure.get_or_insert_with(Instant::now);
-        refusals = if is_final(trouble) { refusals + 1 } else { 0 };
+        refusals = if is_final(reason) { refusals + 1 } else { 0 };
         if REFUSALS <= refusals || is_given_up(since, account.pace.answered(), Instant::now()) {
             return Err(error);
         }
-        if account.is_news(trouble) {
+        if account.is_news(Trouble::Api(reason)) {
             tracing::warn!(source = account.identity.name, %error, "a follow-up call gave nothing; it is made again");
         }
         if let Some(wait) = retry_after {
@@ -71,22 +71,18 @@ pub(super) async fn certificate(
 }
 
 /// What an error means, and how long the vendor wants to be left alone.
-fn judge(error: &ApiError) -> (Trouble, Option<Duration>) {
-    match error {
-        ApiError::NoAnswer { .. } => (Trouble::NoAnswer, None),
-        ApiError::Odd { .. } => (Trouble::Odd, None),
-        ApiError::Refused { status, retry_after, .. } => match status {
-            429 => (Trouble::RateLimited, *retry_after),
-            408 | 500..=599 => (Trouble::Fault, *retry_after),
-            401 => (Trouble::Credentials, None),
-            _ => (Trouble::Refused, None),
-        },
-    }
+fn judge(error: &ApiError) -> (Reason, Option<Duration>) {
+    let reason = Reason::from(error);
+    let wait = match (reason, error) {
+        (Reason::RateLimited | Reason::Fault, ApiError::Refused { retry_after, .. }) => *retry_after,
+        _ => None,
+    };
+    (reason, wait)
 }
 
 /// Whether waiting does not mend it.
-fn is_final(trouble: Trouble) -> bool {
-    matches!(trouble, Trouble::Refused | Trouble::Odd)
+fn is_final(reason: Reason) -> bool {
+    matches!(reason, Reason::Refused | Reason::Shape)
 }
 
 /// `answered`: when the vendor last answered for any certificate.
@@ -104,8 +100,8 @@ mod tests {
             let retry_after = retry_after.map(Duration::from_secs);
             judge(&ApiError::Refused { call: String::new(), status, said: None, retry_after })
         };
-        assert_eq!(refused(429, Some(7)), (Trouble::RateLimited, Some(Duration::from_secs(7))));
-        assert_eq!(refused(503, Some(7)), (Trouble::Fault, Some(Duration::from_secs(7))));
+        assert_eq!(refused(429, Some(7)), (Reason::RateLimited, Some(Duration::from_secs(7))));
+        assert_eq!(refused(503, Some(7)), (Reason::Fault, Some(Duration::from_secs(7))));
         for (status, waits) in
             [(401, true), (408, true), (429, true), (500, true), (403, false), (404, false), (410, false)]
         {

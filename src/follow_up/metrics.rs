@@ -2,15 +2,18 @@
 
 use prometheus::IntGauge;
 
-use crate::metrics::{Counted, Label, metrics};
+use crate::{
+    metrics::{Counted, Label, metrics},
+    vendor_api::Reason,
+};
 
 metrics! {
     /// Of one source.
     pub struct DetailsMetrics {
         /// Events that were followed up, by what became of them.
         pub results: Counted<Followed> = "vendor_details_total" ["result"];
-        /// Attempts that gave nothing, by cause. Most of them are made again.
-        pub failures: Counted<Trouble> = "vendor_details_failures_total" ["cause"];
+        /// Attempts that gave nothing, by reason. Most of them are made again.
+        pub failures: Counted<Trouble> = "vendor_details_failures_total" ["reason"];
         /// Events that are worked on now. As many as `follow_up_calls` for long: none goes through.
         pub under_way: IntGauge = "vendor_details_under_way";
         /// 1 while the bus is consumed.
@@ -38,32 +41,15 @@ impl Label for Followed {
 /// Why an attempt gave nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
-    /// 429.
-    RateLimited,
-    /// 5xx, or 408.
-    Fault,
-    /// No answer, or none to its end.
-    NoAnswer,
-    /// 401.
-    Credentials,
-    /// Any other refusal: 403, 404.
-    Refused,
-    /// An answer of another shape.
-    Odd,
+    /// The vendor's API, or the credential for it.
+    Api(Reason),
     /// The bus did not take what was fetched.
     Bus,
 }
 
 impl Label for Trouble {
     fn all() -> impl IntoIterator<Item = (Self, &'static str)> {
-        [
-            (Trouble::RateLimited, "rate_limited"),
-            (Trouble::Fault, "fault"),
-            (Trouble::NoAnswer, "no_answer"),
-            (Trouble::Credentials, "credentials"),
-            (Trouble::Refused, "refused"),
-            (Trouble::Odd, "odd"),
-            (Trouble::Bus, "bus"),
-        ]
+        let api = Reason::all().into_iter().map(|(reason, text)| (Trouble::Api(reason), text));
+        api.chain([(Trouble::Bus, "bus")])
     }
 }

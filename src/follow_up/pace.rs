@@ -7,6 +7,8 @@ use std::{
 
 use tokio::time::{Instant, sleep_until};
 
+use crate::vendor_api::jittered;
+
 /// Longest `Retry-After` that is waited for in one go; then it is asked again.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
 /// Calls that wait for one moment are made about this long after it.
@@ -52,11 +54,6 @@ impl Pace {
     pub(super) fn answered(&self) -> Option<Instant> {
         self.change(|_| ()).answered
     }
-}
-
-/// From half of it to one and a half.
-pub(super) fn jittered(pause: Duration) -> Duration {
-    pause.mul_f64(0.5 + fastrand::f64())
 }
 
 #[cfg(test)]

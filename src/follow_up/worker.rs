@@ -9,17 +9,19 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 
-use super::{account::Account, details};
+use super::{
+    account::{Account, SAY_AGAIN},
+    details,
+    metrics::Trouble,
+};
 use crate::{
     bus::{Consumer, consumer::KEEP_EVERY},
     metrics::signed,
-    vendor_api::Client,
+    vendor_api::{Client, Reason},
 };
 
 /// Between two attempts to begin.
 const BEGIN_AGAIN: Duration = Duration::from_secs(2);
-/// How soon a fault that goes on is said again.
-const SAY_AGAIN: Duration = Duration::from_mins(10);
 
 type Fault = Box<dyn Error + Send + Sync>;
 
@@ -48,7 +50,9 @@ async fn work(
     stop: &mut watch::Receiver<bool>,
     said: &mut LogOnce<String>,
 ) -> Result<(), Fault> {
-    let client = Arc::new(Client::new(&account.source)?);
+    let client = Client::new(&account.source)
+        .inspect_err(|_| account.metrics.failures.inc(Trouble::Api(Reason::Credential)))
+        .map(Arc::new)?;
     let bus = account.bus().await?;
     let (name, routes, most) = (account.consumer(), account.routes(), account.most());
     let mut consumer = Consumer::open(&account.shared.config, &name, &routes, most).await?;

@@ -7,8 +7,7 @@ use jiff::Timestamp;
 use crate::{
     apis::{Api, Certificate, Delivery, Endpoint, Happened, Wanted},
     config::{ReconcileConfig, SourceConfig},
-    metrics::Label,
-    vendor_api::{ApiError, Client, ClientError},
+    vendor_api::{ApiError, Client, ClientError, Reason},
 };
 
 /// Why a vendor could not be asked to the end.
@@ -25,42 +24,13 @@ pub enum AskError {
     Ended,
 }
 
-/// The same as a label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    /// A credential or the authority's file.
-    Credential,
-    /// No answer, or none to its end.
-    NoAnswer,
-    /// 429: too many calls.
-    RateLimited,
-    /// Another answer that says no.
-    Refused,
-    /// An answer of another shape than the documents show.
-    Shape,
-}
-
-impl Label for Reason {
-    fn all() -> impl IntoIterator<Item = (Self, &'static str)> {
-        [
-            (Reason::Credential, "credential"),
-            (Reason::NoAnswer, "no_answer"),
-            (Reason::RateLimited, "rate_limited"),
-            (Reason::Refused, "refused"),
-            (Reason::Shape, "shape"),
-        ]
-    }
-}
-
 impl AskError {
-    /// The label.
+    /// As a label.
     pub fn reason(&self) -> Reason {
         match self {
             AskError::Client(_) => Reason::Credential,
-            AskError::Ended | AskError::Api(ApiError::NoAnswer { .. }) => Reason::NoAnswer,
-            AskError::Api(ApiError::Refused { status: 429, .. }) => Reason::RateLimited,
-            AskError::Api(ApiError::Refused { .. }) => Reason::Refused,
-            AskError::Api(ApiError::Odd { .. }) => Reason::Shape,
+            AskError::Api(error) => error.into(),
+            AskError::Ended => Reason::NoAnswer,
         }
     }
 }
@@ -82,7 +52,7 @@ pub(super) struct Asked {
     pub(super) certificates: Vec<Certificate>,
     pub(super) happened: Vec<Happened>,
     pub(super) deliveries: Vec<Delivery>,
-    /// Whether there are more certificates than one look asks for.
+    /// Whether there are more certificates or events than one look asks for.
     pub(super) is_cut: bool,
 }
 
@@ -107,7 +77,7 @@ impl Account {
                 deliveries.extend(client.deliveries(&call)?);
             }
         }
-        let is_cut = !certificates.is_whole;
+        let is_cut = !(certificates.is_whole && happened.is_whole);
         Ok(Asked { endpoints, certificates: certificates.items, happened: happened.items, deliveries, is_cut })
     }
 }

@@ -26,8 +26,14 @@ pub struct Sight {
     pub verdict: Result<Verdict, AskError>,
     /// What the bus calls open and is not any more.
     pub healed: Vec<Finding>,
-    /// Whether the vendor has more certificates than a look asks for.
+    /// Whether the vendor has more certificates or events than a look asks for.
     pub is_cut: bool,
+}
+
+impl Sight {
+    /// What [`Sight::is_cut`] means, in words.
+    pub const CUT: &str =
+        "there are more certificates or events than reconcile.most_certificates: of older ones nothing is said";
 }
 
 /// A whole look.

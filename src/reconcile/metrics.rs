@@ -4,18 +4,31 @@ use std::collections::HashMap;
 
 use prometheus::{IntCounter, IntGauge};
 
-use super::{account::Reason, look::Look};
+use super::look::Look;
 use crate::{
     config::{Config, SourceConfig},
     finding::Kind,
-    metrics::{Counted, Each, Families, Label as _, Made, metrics, signed},
+    metrics::{Counted, Each, Families, Label, Made, metrics, signed},
+    vendor_api::Reason,
 };
+
+/// A kind that a look can find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Looked(Kind);
+
+impl Label for Looked {
+    fn all() -> impl IntoIterator<Item = (Self, &'static str)> {
+        // Of details that are refused a follow-up call tells.
+        let kinds = Kind::all().into_iter().filter(|(kind, _)| *kind != Kind::DetailsRefused);
+        kinds.map(|(kind, text)| (Looked(kind), text))
+    }
+}
 
 metrics! {
     /// Of one source.
     pub(super) struct VendorMetrics {
         /// What the last look has found, by kind.
-        findings: Each<Kind, IntGauge> = "vendor_findings" ["kind"];
+        findings: Each<Looked, IntGauge> = "vendor_findings" ["kind"];
         /// Changes at the vendor of which the bus cannot say whether their event came, by the last look.
         unknown: IntGauge = "vendor_unknown_changes";
         /// Unix time of the last look that the vendor answered to the end; 0 before the first.
@@ -71,8 +84,8 @@ impl Shown {
                 Ok(verdict) => {
                     metrics.last_look.set(look.now.as_second());
                     metrics.unknown.set(signed(verdict.unknown));
-                    for (kind, _) in Kind::all() {
-                        let count = verdict.findings.iter().filter(|finding| finding.kind == kind).count();
+                    for (kind, _) in Looked::all() {
+                        let count = verdict.findings.iter().filter(|finding| finding.kind == kind.0).count();
                         metrics.findings.get(kind).inspect(|gauge| gauge.set(signed(count)));
                     }
                 }
@@ -83,5 +96,20 @@ impl Shown {
     /// Counts what the bus did not take.
     pub(super) fn unpublished(&self, count: usize) {
         self.look.unpublished.inc_by(count.try_into().unwrap_or(u64::MAX));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_has_a_series_if_a_look_can_find_it() {
+        let families = Families::default();
+        VendorMetrics::register(&families.with("source", "acme")).unwrap();
+        let text = families.render();
+        let has = |kind: Kind| text.contains(&format!("vendor_findings{{kind=\"{}\",", kind.as_str()));
+        let without: Vec<_> = Kind::all().into_iter().map(|(kind, _)| kind).filter(|kind| !has(*kind)).collect();
+        assert_eq!(without, [Kind::DetailsRefused], "{text}");
     }
 }

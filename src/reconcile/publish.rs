@@ -10,11 +10,11 @@ use jiff::Timestamp;
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::finding::Finding;
+use super::{finding::Finding, own::OwnEvent};
 use crate::{
     bus::{Bus, PublishError},
     config::SourceConfig,
-    envelope::{Attributes, Message, Stamp, attributes::Attribute, message::JSON, traceparent::Traceparent},
+    envelope::{Message, Stamp, traceparent::Traceparent},
     finding,
     metrics::Label as _,
 };
@@ -94,28 +94,21 @@ impl Publisher {
     }
 
     fn message(&self, head: &Head<'_>, source: &SourceConfig, body: Bytes, now: Timestamp) -> Message {
-        let trace = Traceparent::begin();
-        let mut attributes = Attributes::default();
-        let mut push = |attribute, parts: &[&str]| attributes.push_parts(attribute, parts);
-        push(Attribute::Id, &[&head.id]);
-        push(Attribute::Source, &["//hookbus/reconcile/", &source.name]);
-        push(Attribute::Type, &[&head.event_type]);
-        push(Attribute::Subject, &[head.subject]);
-        push(Attribute::Time, &[&head.time.to_string()]);
-        push(Attribute::DataContentType, &[JSON]);
-        push(Attribute::Vendor, &[finding::VENDOR]);
-        if let Some(tenant) = &source.tenant {
-            push(Attribute::Tenant, &[tenant]);
-        }
-        push(Attribute::RecordedTime, &[&format!("{now:.6}")]);
-        push(Attribute::Environment, &[&source.environment]);
-        push(Attribute::PartitionKey, &[finding::VENDOR, "/", &source.name, "/", head.subject]);
-        push(Attribute::Sequence, &[&self.stamp.next().to_string()]);
-        push(Attribute::Traceparent, &[&trace.to_string()]);
-        push(Attribute::Route, &[&head.route]);
-        push(Attribute::MessageId, &[finding::VENDOR, "/", &source.name, "/", &head.id]);
-        push(Attribute::Hop, &[&trace.child().to_string()]);
-        Message { attributes, body }
+        let (Head { id, event_type, route, subject, time }, trace) = (head, Traceparent::begin());
+        let event = OwnEvent {
+            event_type,
+            route,
+            source: &source.identity(),
+            id,
+            subject,
+            cause: None,
+            time,
+            recorded: &format_args!("{now:.6}"),
+            sequence: &self.stamp.next(),
+            trace: &trace,
+            hop: &trace.child(),
+        };
+        Message { attributes: event.attributes(), body }
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) struct Seen {
     most: usize,
     /// Whether more lay there than `most`.
     is_full: bool,
-    /// When the oldest record arrived.
+    /// When the oldest record of a vendor arrived.
     oldest: Option<Timestamp>,
     /// When the last record arrived before which others are gone.
     gap: Option<Timestamp>,
@@ -90,7 +90,6 @@ impl Seen {
     pub(super) fn take(&mut self, record: &Record, is_behind_a_gap: bool, is_by_topic: bool) {
         let Some(message) = &record.message else { return };
         let Ok(arrival) = message.get(Attribute::RecordedTime).parse::<Timestamp>() else { return };
-        self.oldest = Some(self.oldest.map_or(arrival, |oldest| oldest.min(arrival)));
         if is_by_topic && record.is_behind_a_gap {
             let since = self.topics.entry(message.route().to_owned()).or_insert(arrival);
             *since = (*since).max(arrival);
@@ -100,6 +99,8 @@ impl Seen {
         if message.get(Attribute::Vendor) == finding::VENDOR {
             return self.take_ours(message);
         }
+        // Ours are no measure: those of the embedded bus lie in a journal of their own.
+        self.oldest = Some(self.oldest.map_or(arrival, |oldest| oldest.min(arrival)));
         let get = |attribute| message.get(attribute);
         let (source, kind, subject) = (get(Attribute::Source), get(Attribute::Type), get(Attribute::Subject));
         self.insert(key(Fact::Id, source, get(Attribute::Id), ""));
@@ -220,6 +221,20 @@ mod tests {
         let behind = Record { is_behind_a_gap: true, ..record("s", "4", "t", "c", 130) };
         seen.take(&behind, false, true);
         assert_eq!((seen.reach("r"), seen.reach("other")), (Some(at(130)), Some(at(120))));
+    }
+
+    /// Those of the embedded bus lie in a journal of their own, which reaches further back.
+    #[test]
+    fn an_event_of_our_own_says_nothing_of_the_reach() {
+        let mut seen = Seen::new(10);
+        let mut ours = record("//hookbus/reconcile/s", "f", "com.hookbus.details.certificate", "c", 50);
+        ours.message.as_mut().unwrap().attributes.push(Attribute::Vendor, &finding::VENDOR);
+        seen.take(&ours, false, false);
+        assert_eq!(seen.reach("r"), None);
+        seen.take(&record("s", "1", "t", "c", 100), false, false);
+        seen.take(&ours, false, false);
+        assert_eq!(seen.reach("r"), Some(at(100)));
+        assert!(seen.has_ours("f") && !seen.has_ours("1"));
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! Consumes topics in a group: brokers remember how far.
 //!
 //! Of each partition the place is committed before which everything is done with. While there is no room the partitions
-//! pause, and the group is answered all the same.
+//! pause, and the group is answered all the same. Every few seconds brokers are asked whether they answer this client at all: a
+//! deaf one ([`Deaf`]) ends with an error, and its owner opens another.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use rdkafka::{
@@ -13,8 +16,10 @@ use rdkafka::{
     consumer::{CommitMode, Consumer as _, StreamConsumer},
     error::{KafkaError, RDKafkaErrorCode},
 };
+use tokio::task::spawn_blocking;
 
 use super::{
+    deaf::{Deaf, another_is_answered},
     reader,
     settings::{self, OpenError},
 };
@@ -22,6 +27,11 @@ use crate::{
     bus::{marks::Marks, record::Record},
     config::KafkaConfig,
 };
+
+/// Between two looks whether brokers answer.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Longest wait for their answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
 /// Why nothing can be consumed now.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +45,9 @@ pub enum ConsumeError {
     /// The group.
     #[error("this login may not use the group {0}: see deploy/permissions")]
     ForbiddenGroup(String),
+    /// Brokers answer another client, and not this one.
+    #[error("brokers answer another client, and not this member of the group {0}, which is replaced")]
+    Deaf(String),
     /// The login, or any other error of the client.
     #[error(transparent)]
     Client(#[from] KafkaError),
@@ -49,7 +62,8 @@ type Log = (String, i32);
 
 /// A member of a group.
 pub(in crate::bus) struct Consumer {
-    client: StreamConsumer,
+    client: Arc<StreamConsumer>,
+    kafka: KafkaConfig,
     group: String,
     marks: BTreeMap<Log, Marks>,
     /// What has been committed of each.
@@ -57,6 +71,8 @@ pub(in crate::bus) struct Consumer {
     is_paused: bool,
     /// What came while there was no room: of partitions that were given to us meanwhile.
     waiting: VecDeque<(Record, Place)>,
+    look_due: Instant,
+    deaf: Deaf,
 }
 
 impl fmt::Debug for Consumer {
@@ -74,8 +90,17 @@ impl Consumer {
     ) -> Result<Self, ConsumeError> {
         let client: StreamConsumer = settings::member(kafka, group)?.create()?;
         client.subscribe(&topics.iter().map(String::as_str).collect::<Vec<_>>())?;
-        let (marks, committed, waiting) = (BTreeMap::new(), BTreeMap::new(), VecDeque::new());
-        Ok(Consumer { client, group: group.into(), marks, committed, is_paused: false, waiting })
+        Ok(Consumer {
+            client: Arc::new(client),
+            kafka: kafka.clone(),
+            group: group.into(),
+            marks: BTreeMap::new(),
+            committed: BTreeMap::new(),
+            is_paused: false,
+            waiting: VecDeque::new(),
+            look_due: Instant::now() + LOOK_EVERY,
+            deaf: Deaf::default(),
+        })
     }
 
     pub(in crate::bus) async fn next(&mut self, has_room: bool) -> Result<(Record, Place), ConsumeError> {
@@ -107,8 +132,12 @@ impl Consumer {
         }
     }
 
-    /// Tells the broker how far; an answer is not waited for.
-    pub(in crate::bus) fn commit(&mut self) -> Result<(), ConsumeError> {
+    /// Tells the broker how far; an answer is not waited for. Looks now and then whether brokers answer.
+    pub(in crate::bus) async fn commit(&mut self) -> Result<(), ConsumeError> {
+        if self.look_due <= Instant::now() {
+            self.listen().await?;
+            self.look_due = Instant::now() + LOOK_EVERY;
+        }
         let mut list = TopicPartitionList::new();
         for (log, marks) in &self.marks {
             if let Some(next) = marks.next()
@@ -123,6 +152,21 @@ impl Consumer {
             self.client.commit(&list, CommitMode::Async)?;
         }
         Ok(())
+    }
+
+    /// Asks in threads, since both questions block.
+    async fn listen(&mut self) -> Result<(), ConsumeError> {
+        let client = Arc::clone(&self.client);
+        let ask = move || client.fetch_metadata(None, ANSWER_LIMIT).is_ok();
+        if spawn_blocking(ask).await.unwrap_or(true) {
+            self.deaf.answered();
+            return Ok(());
+        }
+        let (mut deaf, kafka) = (std::mem::take(&mut self.deaf), self.kafka.clone());
+        let ask = move || (deaf.is_deaf(Instant::now(), || another_is_answered(&kafka)), deaf);
+        let (is_deaf, deaf) = spawn_blocking(ask).await.unwrap_or_default();
+        self.deaf = deaf;
+        if is_deaf { Err(ConsumeError::Deaf(self.group.clone())) } else { Ok(()) }
     }
 
     fn pause(&mut self, pause: bool) -> Result<(), KafkaError> {
@@ -153,5 +197,59 @@ impl Consumer {
                 Ok(())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        runtime::Builder,
+        time::{sleep, timeout},
+    };
+
+    use super::{
+        super::tests::{TOPIC, block_on, config, message, open},
+        *,
+    };
+    use crate::envelope::attributes::Attribute;
+
+    async fn next_id(consumer: &mut Consumer) -> String {
+        let next = timeout(Duration::from_secs(20), consumer.next(true)).await.expect("an event").unwrap();
+        let message = next.0.message.unwrap();
+        message.get(Attribute::Id).to_owned()
+    }
+
+    /// Loses the brokers of a member: none answers it, while they answer others, as after librdkafka has forgotten all of them.
+    #[test]
+    fn a_member_that_has_lost_its_brokers_is_opened_anew_and_goes_on() {
+        let (cluster, kafka) = open(|_| ());
+        let publish = |number| block_on(kafka.publish(&message(TOPIC, number))).unwrap();
+        publish(1);
+        let mut config = config().bus.kafka;
+        config.brokers = vec![cluster.bootstrap_servers()];
+        let topics = BTreeSet::from([TOPIC.to_owned()]);
+        let open = || Consumer::open(&config, "details", &topics).unwrap();
+        Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+            let mut consumer = open();
+            assert_eq!(next_id(&mut consumer).await, "evt_1");
+            consumer.look_due = Instant::now();
+            consumer.commit().await.unwrap();
+            let mut nowhere = settings::member(&config, "details").unwrap();
+            consumer.client = Arc::new(nowhere.set("bootstrap.servers", "127.0.0.1:1").create().unwrap());
+            let deaf = async {
+                loop {
+                    if let Err(error) = consumer.commit().await {
+                        break error;
+                    }
+                    sleep(Duration::from_millis(100)).await;
+                }
+            };
+            let error = timeout(Duration::from_secs(60), deaf).await.expect("it is found to be deaf");
+            assert!(matches!(error, ConsumeError::Deaf(_)), "{error}");
+            drop(consumer);
+            // What was not acknowledged comes again.
+            assert_eq!(next_id(&mut open()).await, "evt_1");
+        });
+        kafka.close();
     }
 }

@@ -1,4 +1,4 @@
-//! A deaf client, producer or reader: brokers answer one that is made anew, and not this one.
+//! A deaf client, producer, reader or member of a group: brokers answer one that is made anew, and not this one.
 //!
 //! In: how each look of its owner ended. Out: whether the client must be replaced. A broker that has just woken up may
 //! list no broker, itself neither: librdkafka 2.12 then forgets all that it knows and may never ask one again, whatever

@@ -18,7 +18,7 @@ use rdkafka::{
 
 use super::{ends::Partitions, shared::Shared};
 use crate::{
-    bus::publication::{Ack, Boxed, PublishError},
+    bus::outcome::{Ack, Boxed, PublishError},
     config::Encoding,
     envelope::{Attributes, Message, attributes::Attribute, message::Binding, route},
 };

@@ -17,7 +17,7 @@ use super::{publication::meaning, *};
 use crate::{
     bus::{
         metrics::BusMetrics,
-        publication::{Ack, PublishError},
+        outcome::{Ack, PublishError},
     },
     config::{BusKind, SourceConfig},
     envelope::{Attributes, attributes::Attribute},

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use async_nats::{HeaderMap, HeaderValue, header::NATS_EXPECTED_STREAM};
 
 use crate::{
-    bus::publication::PublishError,
+    bus::outcome::PublishError,
     envelope::{Encoding, Message, message::Binding},
 };
 

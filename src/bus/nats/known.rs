@@ -10,7 +10,7 @@ use super::{
     headers::headers,
     shared::{Known, Shared, Stream, no_such_stream},
 };
-use crate::{bus::publication::PublishError, envelope::Message, subject::covers};
+use crate::{bus::outcome::PublishError, envelope::Message, subject::covers};
 
 /// How long the question may take.
 const ASK: Duration = Duration::from_secs(1);

@@ -9,7 +9,7 @@ use async_nats::{
 };
 
 use crate::{
-    bus::publication::{Ack, PublishError},
+    bus::outcome::{Ack, PublishError},
     json::{self, Scope},
 };
 

@@ -27,7 +27,7 @@ use super::{
     shared::Shared,
 };
 use crate::{
-    bus::publication::{Ack, Boxed, PublishError},
+    bus::outcome::{Ack, Boxed, PublishError},
     config::Encoding,
     envelope::Message,
 };

@@ -125,7 +125,7 @@ fn what_stays_refused_or_has_another_shape_is_said_and_passed_over() {
     assert_eq!(wait_for_details(&gateway.setup, 4).len(), 4, "3, 4, 5 and 6");
     wait_until("three refusals", || reconciler.results("refused") == 3.0);
     assert_eq!(reconciler.results("published"), 4.0);
-    assert_eq!((reconciler.failures("odd"), reconciler.failures("fault")), (3.0, 3.0));
+    assert_eq!((reconciler.failures("shape"), reconciler.failures("fault")), (3.0, 3.0));
     assert_eq!((reconciler.failures("refused"), reconciler.failures("no_answer")), (7.0, 1.0));
     let log = reconciler.log();
     let given_up = |certificate: &str, why: &str| {

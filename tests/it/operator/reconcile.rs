@@ -340,6 +340,28 @@ fn what_the_bus_does_not_reach_is_unknown() {
     assert!(code == Some(1) && findings.is_empty() && said.contains("the bus: "), "{said}");
 }
 
+/// One certificate, and more events of it than a look asks for.
+#[test]
+fn a_list_that_is_cut_says_so() {
+    let vendors = Vendors::start();
+    let gateway = gateway(Setup::new("", ""), &vendors, "most_certificates = 100");
+    let cut = "more certificates or events than reconcile.most_certificates";
+    let happened = |number: usize| {
+        let mut event = certificate("cert_1", "flagged", unix_now(), true);
+        event["body"]["id"] = format!("evt_{number}").into();
+        event
+    };
+    fire(&vendors, "1099policy", &[happened(0)]);
+    let (_, _, said) = look(&gateway.setup, &vendors);
+    assert!(!said.contains(cut), "{said}");
+    fire(&vendors, "1099policy", &(1..=100).map(happened).collect::<Vec<_>>());
+    let (_, _, said) = look(&gateway.setup, &vendors);
+    assert!(said.contains(&format!("acme: there are {cut}")), "{said}");
+    let _long = reconciler(&gateway.setup);
+    let log = || std::fs::read_to_string(gateway.setup.path().join("reconcile.log")).unwrap_or_default();
+    wait_until("the line of the long form", || log().lines().any(|line| line.contains(cut) && line.contains("acme")));
+}
+
 #[test]
 fn an_endpoint_that_goes_or_changes_is_named_and_a_rotation_is_not() {
     let vendors = Vendors::start();

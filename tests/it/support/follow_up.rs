@@ -116,8 +116,8 @@ impl Reconciler {
         self.metric("vendor_details_total", &format!("result=\"{result}\""))
     }
 
-    pub fn failures(&self, cause: &str) -> f64 {
-        self.metric("vendor_details_failures_total", &format!("cause=\"{cause}\""))
+    pub fn failures(&self, reason: &str) -> f64 {
+        self.metric("vendor_details_failures_total", &format!("reason=\"{reason}\""))
     }
 }
 

@@ -11,41 +11,43 @@ use crate::{
 };
 
 /// One of them.
-pub(super) struct OwnEvent<'a> {
+pub(crate) struct OwnEvent<'a> {
     /// Its type.
-    pub(super) event_type: &'a str,
+    pub(crate) event_type: &'a str,
     /// Its subject or topic.
-    pub(super) route: &'a str,
+    pub(crate) route: &'a str,
     /// At whose vendor it was found or fetched.
-    pub(super) source: &'a Identity,
+    pub(crate) source: &'a Identity,
     /// The same for each repeat.
-    pub(super) id: &'a str,
+    pub(crate) id: &'a str,
     /// The id of the thing that it speaks of.
-    pub(super) subject: &'a str,
+    pub(crate) subject: &'a str,
     /// The id of the event that led to it.
-    pub(super) cause: Option<&'a str>,
+    pub(crate) cause: Option<&'a str>,
+    /// When what it speaks of happened, RFC 3339.
+    pub(crate) time: &'a dyn Display,
     /// When it was made, RFC 3339 with six decimals.
-    pub(super) recorded: &'a dyn Display,
+    pub(crate) recorded: &'a dyn Display,
     /// Its place among those of this process.
-    pub(super) sequence: &'a dyn Display,
+    pub(crate) sequence: &'a dyn Display,
     /// The trace.
-    pub(super) trace: &'a dyn Display,
+    pub(crate) trace: &'a dyn Display,
     /// This hop of it.
-    pub(super) hop: &'a dyn Display,
+    pub(crate) hop: &'a dyn Display,
 }
 
 impl OwnEvent<'_> {
     /// Its attributes. The message id has no fingerprint of the body: an object that is fetched again may have changed, and is
     /// a repeat all the same.
-    pub(super) fn attributes(&self) -> Attributes {
-        let OwnEvent { event_type, route, source, id, subject, cause, recorded, sequence, trace, hop } = self;
+    pub(crate) fn attributes(&self) -> Attributes {
+        let OwnEvent { event_type, route, source, id, subject, cause, time, recorded, sequence, trace, hop } = self;
         let name = source.name.as_str();
         let mut attributes = Attributes::default();
         attributes.push_parts(Attribute::Id, &[id]);
         attributes.push_parts(Attribute::Source, &["//hookbus/reconcile/", name]);
         attributes.push_parts(Attribute::Type, &[event_type]);
         attributes.push_parts(Attribute::Subject, &[subject]);
-        attributes.push(Attribute::Time, recorded);
+        attributes.push(Attribute::Time, time);
         attributes.push_parts(Attribute::DataContentType, &[JSON]);
         attributes.push_parts(Attribute::Vendor, &[VENDOR]);
         if let Some(tenant) = &source.tenant {
