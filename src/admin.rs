@@ -147,7 +147,7 @@ impl Admin {
             "/metrics" => Large::Metrics,
             _ => return self.answer(request).response().map(Full::new),
         };
-        match self.places.take(large) {
+        match self.places.take(large, request.extensions().get().cloned()) {
             Some(place) => self.answer(request).response().map(|bytes| Full::new(place.hold(bytes))),
             None => AdminReply::Busy.response().map(Full::new),
         }

@@ -13,7 +13,7 @@ mod policy1099;
 mod tests;
 
 pub use self::{
-    answer::{Delivery, Endpoint, Page, Shape, message, refuses},
+    answer::{Delivery, Endpoint, Page, Part, Shape, message, refuses},
     api::{Api, Call, Encoding, Login, Status, Wanted},
     certificate::check_certificate,
     listing::{Certificate, Happened, PART},

@@ -6,6 +6,7 @@
 //! goes on refusing is said and passed over. It runs beside the reconciler, never in the gateway.
 
 mod account;
+mod calls;
 mod details;
 mod fetch;
 pub mod metrics;

@@ -26,6 +26,7 @@ use tokio::{net::TcpListener, runtime::Builder, sync::watch, time::sleep};
 pub(crate) use self::own::OwnEvent;
 pub use self::{
     finding::Finding,
+    judge::Verdict,
     look::{Look, Sight},
 };
 use self::{metrics::Shown, page::Page, publish::Publisher};
@@ -185,10 +186,17 @@ fn tell(look: &Look, before: &HashSet<String>) -> HashSet<String> {
         let source = &sight.source.name;
         match &sight.verdict {
             Err(error) => tracing::warn!(source, %error, "the vendor cannot be asked"),
-            Ok(verdict) if verdict.unknown > 0 => {
-                tracing::info!(source, unknown = verdict.unknown, "changes before the bus's memory: unknown");
+            Ok(verdict) => {
+                for (_, error) in &verdict.failed {
+                    tracing::warn!(source, %error, "the vendor does not give a list: what it would show is unknown");
+                }
+                if verdict.odd > 0 {
+                    tracing::warn!(source, odd = verdict.odd, "items of another shape than documented are passed over");
+                }
+                if verdict.unknown > 0 {
+                    tracing::info!(source, unknown = verdict.unknown, "changes before the bus's memory: unknown");
+                }
             }
-            Ok(_) => {}
         }
         if sight.is_cut {
             tracing::warn!(source, "{}", Sight::CUT);

@@ -7,8 +7,16 @@
 
 mod error;
 mod reason;
+#[cfg(test)]
+mod tests;
 
-use std::{collections::HashSet, fmt, fs, path::Path, thread, time::Duration};
+use std::{
+    collections::HashSet,
+    fmt, fs,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderValue, Method, Request, header};
@@ -22,8 +30,8 @@ use ureq::{
 pub use self::{error::ApiError, reason::Reason};
 use crate::{
     apis::{
-        Api, Call, Certificate, Delivery, Endpoint, Happened, Login, PART, Shape, Wanted, check_certificate, message,
-        refuses,
+        Api, Call, Certificate, Delivery, Endpoint, Happened, Login, PART, Part, Shape, Wanted, check_certificate,
+        message, refuses,
     },
     config::{ApiConfig, SourceConfig, is_loopback},
     secrets::Secret,
@@ -33,6 +41,10 @@ use crate::{
 const MOST_ANSWER: u64 = 8 << 20;
 /// Most parts of a list; none is near it.
 const MOST_PAGES: usize = 100;
+/// Parts of a list of certificates or events beside those that hold as many as are asked for: a part may be short.
+const MORE_PARTS: usize = 4;
+/// Bytes of such a list after which it is cut: some hundred thousand certificates.
+const MOST_LISTED: usize = 256 << 20;
 /// How often a call is made that may be made again.
 const ATTEMPTS: u32 = 4;
 /// The first pause between two attempts; each one after it is twice as long.
@@ -50,6 +62,14 @@ pub struct Listing<T> {
     pub items: Vec<T>,
     /// Whether these are all that were asked for.
     pub is_whole: bool,
+    /// Items of another shape than the documents show, which were passed over.
+    pub odd: usize,
+}
+
+impl<T> Default for Listing<T> {
+    fn default() -> Self {
+        Listing { items: Vec::new(), is_whole: false, odd: 0 }
+    }
 }
 
 /// One account at a vendor.
@@ -59,6 +79,7 @@ pub struct Client {
     base: String,
     headers: HeaderMap,
     credentials: Vec<String>,
+    deadline: Option<Instant>,
 }
 
 impl fmt::Debug for Client {
@@ -89,7 +110,12 @@ impl Client {
         let sent = format!("{key}:");
         let credentials = [Some(STANDARD.encode(sent)), Some(key), client_id].into_iter().flatten().collect();
         let base = config.base(api);
-        Ok(Client { agent: agent(config, &base)?, api, base, headers, credentials })
+        Ok(Client { agent: agent(config, &base)?, api, base, headers, credentials, deadline: None })
+    }
+
+    /// Begins no call after this moment; one that is under way then may have its whole time.
+    pub fn until(self, deadline: Instant) -> Self {
+        Client { deadline: Some(deadline), ..self }
     }
 
     /// The base URL.
@@ -99,12 +125,13 @@ impl Client {
 
     /// Every endpoint.
     pub fn endpoints(&self) -> Result<Vec<Endpoint>, ApiError> {
-        let mut endpoints: Vec<Endpoint> = Vec::new();
+        let (mut endpoints, mut ids) = (Vec::new(), HashSet::new());
         let mut call = self.api.list();
         for _ in 0..MOST_PAGES {
             let page = self.api.read_list(&self.json(&call)?).map_err(|shape| self.odd(&call, shape))?;
             // A vendor that gives the same part again would go on for ever.
-            let is_new = page.endpoints.iter().all(|new| endpoints.iter().all(|old| old.id != new.id));
+            let is_new = page.endpoints.iter().all(|new| !ids.contains(&new.id));
+            ids.extend(page.endpoints.iter().map(|new| new.id.clone()));
             endpoints.extend(page.endpoints);
             match page.next {
                 None => return Ok(endpoints),
@@ -147,7 +174,7 @@ impl Client {
     }
 
     /// The deliveries of an endpoint, by their call.
-    pub fn deliveries(&self, call: &Call) -> Result<Vec<Delivery>, ApiError> {
+    pub fn deliveries(&self, call: &Call) -> Result<Part<Delivery>, ApiError> {
         self.api.read_deliveries(&self.json(call)?).map_err(|shape| self.odd(call, shape))
     }
 
@@ -163,59 +190,85 @@ impl Client {
         Ok(body)
     }
 
-    /// The newest certificates, about `most` of them; none where no document says how.
+    /// The newest certificates, about `most` of them; none where no document says how. `keep`: with the vendor's whole objects.
     ///
     /// # Errors
     /// See [`ApiError`].
-    pub fn certificates(&self, most: usize) -> Result<Listing<Certificate>, ApiError> {
-        let call = |after: Option<&str>| self.api.certificates(after);
-        self.listing(most, call, Api::read_certificates, |certificate| Some(certificate.id.as_str()), |_| false)
+    pub fn certificates(&self, most: usize, keep: bool) -> Result<Listing<Certificate>, ApiError> {
+        let read = |answer: &Value| {
+            let mut part = self.api.read_certificates(answer)?;
+            part.items.iter_mut().filter(|_| !keep).for_each(|item| item.object = Value::Null);
+            Ok(part)
+        };
+        let facts = |item: &Certificate| (Some(item.id.clone()), Some(item.created));
+        self.listing(most, None, |after| self.api.certificates(after), read, facts)
     }
 
-    /// What has happened since then, the newest first and about `most` of it; none where no document says how.
+    /// What has happened since then, the newest first and about `most` of it; none where no document says how. `keep`: with the
+    /// vendor's whole objects.
     ///
     /// # Errors
     /// See [`ApiError`].
-    pub fn happened(&self, since: Timestamp, most: usize) -> Result<Listing<Happened>, ApiError> {
-        let call = |after: Option<&str>| self.api.happened(after);
-        let is_older = |happened: &Happened| happened.created.is_some_and(|created| created < since);
-        self.listing(most, call, Api::read_happened, |happened| happened.id.as_deref(), is_older)
+    pub fn happened(&self, since: Timestamp, most: usize, keep: bool) -> Result<Listing<Happened>, ApiError> {
+        let read = |answer: &Value| {
+            let mut part = self.api.read_happened(answer)?;
+            part.items.iter_mut().filter(|_| !keep).for_each(|item| item.object = Value::Null);
+            Ok(part)
+        };
+        let facts = |item: &Happened| (item.id.clone(), item.created);
+        self.listing(most, Some(since), |after| self.api.happened(after), read, facts)
     }
 
-    /// Asks for part after part. A list ends with an empty part, or with an item that is one too many. One whose full part gives
-    /// nothing new has been cut by the vendor; in a part that is not full is all that there is.
+    /// Asks for part after part. A list ends with an empty part, or, where it descends, with an item before `since`. One that
+    /// gives nothing new in whole parts, or too many parts or bytes, is cut. `facts`: an item's id and time.
     fn listing<T>(
         &self,
         most: usize,
+        since: Option<Timestamp>,
         call: impl Fn(Option<&str>) -> Option<Call>,
-        read: fn(&Api, &Value) -> Result<Vec<T>, Shape>,
-        id: fn(&T) -> Option<&str>,
-        is_beyond: impl Fn(&T) -> bool,
+        read: impl Fn(&Value) -> Result<Part<T>, Shape>,
+        facts: impl Fn(&T) -> (Option<String>, Option<Timestamp>),
     ) -> Result<Listing<T>, ApiError> {
-        let (mut items, mut ids, mut after) = (Vec::new(), HashSet::new(), None);
-        while let Some(call) = call(after.as_deref()) {
-            let part = read(self.api, &self.json(&call)?).map_err(|shape| self.odd(&call, shape))?;
-            let (is_end, is_short, before) = (part.is_empty(), part.len() < PART, items.len());
-            for item in part {
-                if is_beyond(&item) {
-                    return Ok(Listing { items, is_whole: true });
-                }
-                if id(&item).is_none_or(|id| ids.insert(id.to_owned())) {
-                    items.push(item);
+        let (mut list, mut ids, mut after, mut bytes) = (Listing::default(), HashSet::new(), None, 0);
+        for _ in 0..most.div_ceil(PART) + MORE_PARTS {
+            let Some(call) = call(after.as_deref()) else { return Ok(Listing { is_whole: true, ..list }) };
+            let body = self.call(&call)?;
+            bytes += body.len();
+            let part = read(&self.parse(&call, &body)?).map_err(|shape| self.odd(&call, shape))?;
+            let part = if list.items.is_empty() { part.readable() } else { Ok(part) };
+            let part = part.map_err(|shape| self.odd(&call, shape))?;
+            list.odd += part.odd.len();
+            let (mut is_new, mut is_beyond, mut times) = (false, false, Vec::new());
+            let count = part.items.len() + part.odd.len();
+            list.is_whole = count == 0;
+            for item in part.items {
+                let (id, time) = facts(&item);
+                times.extend(time);
+                let is_old = time < since && time.is_some();
+                is_beyond |= is_old;
+                after.clone_from(&id);
+                if id.is_none_or(|id| ids.insert(id)) {
+                    is_new = true;
+                    list.items.extend(Some(item).filter(|_| !is_old));
                 }
             }
-            after = items.last().and_then(id).map(str::to_owned);
-            if is_end || items.len() == before || after.is_none() || most <= items.len() {
-                let is_whole = is_short && items.len() < most;
-                return Ok(Listing { items, is_whole });
+            after = part.last.or(after);
+            list.is_whole |= is_beyond && descends(&times);
+            // A vendor that has no parts has given all of a short list.
+            list.is_whole |= !is_new && count < PART;
+            if list.is_whole || !is_new || after.is_none() || most <= list.items.len() || MOST_LISTED <= bytes {
+                return Ok(list);
             }
         }
-        Ok(Listing { items, is_whole: true })
+        Ok(list)
     }
 
     fn json(&self, call: &Call) -> Result<Value, ApiError> {
-        let body = self.call(call)?;
-        serde_json::from_slice(&body).map_err(|_| self.odd(call, Shape { path: String::new(), wanted: "JSON" }))
+        self.parse(call, &self.call(call)?)
+    }
+
+    fn parse(&self, call: &Call, body: &[u8]) -> Result<Value, ApiError> {
+        serde_json::from_slice(body).map_err(|_| self.odd(call, Shape { path: String::new(), wanted: "JSON" }))
     }
 
     fn odd(&self, call: &Call, shape: Shape) -> ApiError {
@@ -236,7 +289,9 @@ impl Client {
                 Err(error) if call.method != Method::POST && attempt < ATTEMPTS => error,
                 result => return result,
             };
-            let Some(wait) = error.worth_waiting(jittered(pause)) else { return Err(error) };
+            let is_over = |wait: &Duration| self.deadline.is_some_and(|deadline| deadline <= Instant::now() + *wait);
+            let wait = error.worth_waiting(jittered(pause));
+            let Some(wait) = wait.filter(|wait| !is_over(wait)) else { return Err(error) };
             thread::sleep(wait);
             (pause, attempt) = (pause * 2, attempt + 1);
         }
@@ -247,6 +302,9 @@ impl Client {
             call: self.named(call),
             error: self.without_credentials(&error.to_string()),
         };
+        if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return Err(no_answer(&"the time for all calls is over"));
+        }
         let mut request = Request::builder().method(call.method.clone()).uri(format!("{}{}", self.base, call.path));
         if let Some(headers) = request.headers_mut() {
             headers.clone_from(&self.headers);
@@ -265,7 +323,12 @@ impl Client {
         let status = response.status();
         let answer: Option<Value> = body.as_ref().ok().and_then(|body| serde_json::from_slice(body).ok());
         if status.is_success() && !answer.as_ref().is_some_and(refuses) {
-            return body.map_err(|error| no_answer(&error));
+            return body.map_err(|error| match error {
+                ureq::Error::BodyExceedsLimit(_) => {
+                    self.odd(call, Shape { path: String::new(), wanted: "within 8 MiB" })
+                }
+                error => no_answer(&error),
+            });
         }
         let said = answer.as_ref().and_then(message).map(|text| self.without_credentials(text));
         let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
@@ -282,6 +345,11 @@ impl Client {
 /// A pause so that several callers do not go in step: from half of it to one and a half.
 pub fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(0.5 + fastrand::f64())
+}
+
+/// Whether the newest come first. One time alone does not say so.
+fn descends(times: &[Timestamp]) -> bool {
+    times.is_sorted_by(|one, next| next <= one) && times.last() < times.first()
 }
 
 fn agent(config: &ApiConfig, base: &str) -> Result<Agent, ClientError> {

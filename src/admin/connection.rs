@@ -2,8 +2,8 @@
 //! ends it in time.
 //!
 //! In: a socket, and what answers a request. Out: nothing. A client holds a connection for as long as [`Limits`] say, whatever
-//! it sends and reads. While another client needs the place, one that waits for its next request gives way at once, and any other
-//! in a second.
+//! it sends and reads. While another client needs the place, one that waits for its next request gives way at once, one that is
+//! silent or in its head soon, and any other in a second. So does one that writes a large answer when another client is refused one.
 
 use std::{
     convert::Infallible,
@@ -20,7 +20,7 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
     net::TcpStream,
-    sync::watch,
+    sync::{Notify, watch},
     time::{sleep, sleep_until},
 };
 
@@ -31,6 +31,21 @@ const MAX_HEAD: usize = 16 * 1024;
 
 /// How long a state may last while another client waits for a place: a client that is there takes milliseconds.
 const HURRY: Duration = Duration::from_secs(1);
+/// The same of one that has sent nothing: a flood of such connections leaves probes their turn.
+const HURRY_SILENT: Duration = Duration::from_millis(50);
+/// The same of one whose head is not complete.
+const HURRY_HEAD: Duration = Duration::from_millis(200);
+
+/// Tells a connection that another client needs what its answer holds. The service finds it among a request's extensions.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Hurry(Arc<Notify>);
+
+impl Hurry {
+    /// Tells it.
+    pub(super) fn up(&self) {
+        self.0.notify_one();
+    }
+}
 
 /// How long a client may hold a connection.
 #[derive(Debug, Clone, Copy)]
@@ -74,7 +89,9 @@ pub(super) async fn serve(
 ) {
     let clock = Clock::new(limits.times);
     let io = TokioIo::new(Timed { stream, clock: Arc::clone(&clock) });
-    let service = service_fn(|request| {
+    let wanted = Hurry::default();
+    let service = service_fn(|mut request: Request<Incoming>| {
+        request.extensions_mut().insert(wanted.clone());
         let response = answer(request);
         clock.writes();
         ready(Ok::<_, Infallible>(response))
@@ -90,7 +107,12 @@ pub(super) async fn serve(
         }
         let hurry = || {
             if now == Room::Full {
-                clock.hurry(if clock.state() == ConnState::Waiting { Duration::ZERO } else { HURRY });
+                clock.hurry(match clock.state() {
+                    ConnState::Waiting => Duration::ZERO,
+                    ConnState::Silent => HURRY_SILENT,
+                    ConnState::ReadingHead => HURRY_HEAD,
+                    ConnState::Serving | ConnState::Writing => HURRY,
+                });
             }
         };
         tokio::select! {
@@ -106,6 +128,7 @@ pub(super) async fn serve(
                 tracing::debug!(?state, "an admin connection has had its time");
                 return;
             }
+            () = wanted.0.notified() => if clock.state() == ConnState::Writing { clock.hurry(HURRY) },
             // The listener lives as long as the process serves.
             changed = room.changed() => if changed.is_err() { return },
         }
@@ -123,6 +146,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::admin::places::{Large, Places};
 
     const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
     /// More than two sockets' buffers hold.
@@ -222,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_waits_gives_way_at_once_and_others_in_a_second() {
+    async fn one_that_waits_gives_way_at_once_and_one_without_a_head_soon() {
         let limits = Limits { times: Times { idle: Duration::from_secs(60), ..SHORT.times }, ..SHORT };
         let (mut client, room, end) = pair(limits, 2).await;
         room.send_replace(Room::Full);
@@ -230,13 +254,39 @@ mod tests {
         assert!(one(&mut client).await.starts_with("HTTP/1.1 200"), "what has not asked yet is still answered");
         timeout(HURRY / 2, end).await.expect("then it goes").unwrap();
         let limits = Limits { times: Times { head: Duration::from_secs(60), ..limits.times }, ..SHORT };
-        for begun in [&b""[..], b"GET"] {
+        for (begun, limit) in [(&b""[..], HURRY_SILENT), (b"GET", HURRY_HEAD)] {
             let (mut client, room, end) = pair(limits, 2).await;
             client.write_all(begun).await.unwrap();
             let begin = Instant::now();
             room.send_replace(Room::Full);
-            ends(end, HURRY / 2, begin).await;
-            assert!(begin.elapsed() < HURRY * 3, "{:?}", begin.elapsed());
+            ends(end, limit / 2, begin).await;
+            assert!(begin.elapsed() < HURRY, "{:?}", begin.elapsed());
         }
+    }
+
+    #[tokio::test]
+    async fn who_reads_no_large_answer_gives_way_when_another_is_refused_one() {
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let (_room, seen) = watch::channel(Room::Free);
+        let places = Arc::new(Places::new());
+        let taken = Arc::clone(&places);
+        let answer = move |request: Request<Incoming>| {
+            let place = taken.take(Large::Console, request.extensions().get().cloned()).unwrap();
+            Response::new(Full::new(place.hold(Bytes::from(vec![b'x'; LARGE]))))
+        };
+        let limits = Limits { times: Times { serving: Duration::from_secs(60), ..SHORT.times }, ..SHORT };
+        let end = tokio::spawn(serve(stream, limits, seen, answer));
+        client.write_all(GET).await.unwrap();
+        assert!(one(&mut client).await.starts_with("HTTP/1.1 200"));
+        let mut others = Vec::new();
+        while let Some(place) = places.take(Large::Console, None) {
+            others.push(place);
+        }
+        let begin = Instant::now();
+        ends(end, Duration::ZERO, begin).await;
+        assert!(begin.elapsed() < HURRY * 5, "{:?}", begin.elapsed());
+        assert!(places.take(Large::Console, None).is_some(), "its place is free");
     }
 }

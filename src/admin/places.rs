@@ -1,12 +1,15 @@
 //! Places for large answers: how many of one kind may be on their way to clients at once.
 //!
 //! In: an answer. Out: the same, holding its place until the last byte of it is written or its connection has ended. Who reads
-//! slowly, or not at all, keeps the next one of his kind away and nobody else: the small answers of the probes need no place.
+//! slowly, or not at all, keeps the next one of his kind away and nobody else: the small answers of the probes need no place. Who is
+//! refused hurries those who hold places of his kind.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::connection::Hurry;
 
 /// Answers of the console at once, each up to some hundred KB: two people with a page, which asks for one thing after another.
 const CONSOLE: usize = 4;
@@ -25,40 +28,67 @@ pub(super) enum Large {
 /// The places.
 #[derive(Debug)]
 pub(super) struct Places {
-    console: Arc<Semaphore>,
-    metrics: Arc<Semaphore>,
+    console: Kind,
+    metrics: Kind,
+}
+
+#[derive(Debug)]
+struct Kind {
+    free: Arc<Semaphore>,
+    holders: Mutex<Vec<Weak<Holder>>>,
+}
+
+/// Who holds a place.
+#[derive(Debug)]
+struct Holder {
+    hurry: Option<Hurry>,
+    _place: OwnedSemaphorePermit,
 }
 
 /// One of them, given back when it is dropped.
-pub(super) struct Place(OwnedSemaphorePermit);
+pub(super) struct Place(Arc<Holder>);
 
 impl Places {
     /// None taken.
     pub(super) fn new() -> Self {
-        let [console, metrics] = [CONSOLE, METRICS].map(|most| Arc::new(Semaphore::new(most)));
+        let [console, metrics] = [CONSOLE, METRICS]
+            .map(|most| Kind { free: Arc::new(Semaphore::new(most)), holders: Mutex::new(Vec::with_capacity(most)) });
         Places { console, metrics }
     }
 
-    /// A place, if one is free.
-    pub(super) fn take(&self, large: Large) -> Option<Place> {
-        let places = match large {
+    /// A place, if one is free; else those who hold one are to hurry. `hurry`: what tells the connection that takes it.
+    pub(super) fn take(&self, large: Large, hurry: Option<Hurry>) -> Option<Place> {
+        let kind = match large {
             Large::Console => &self.console,
             Large::Metrics => &self.metrics,
         };
-        Arc::clone(places).try_acquire_owned().ok().map(Place)
+        let mut holders = kind.holders.lock().unwrap_or_else(PoisonError::into_inner);
+        holders.retain(|holder| holder.strong_count() > 0);
+        match Arc::clone(&kind.free).try_acquire_owned() {
+            Ok(place) => {
+                let holder = Arc::new(Holder { hurry, _place: place });
+                holders.push(Arc::downgrade(&holder));
+                Some(Place(holder))
+            }
+            Err(_) => {
+                let held = holders.iter().filter_map(Weak::upgrade);
+                held.for_each(|holder| holder.hurry.iter().for_each(Hurry::up));
+                None
+            }
+        }
     }
 }
 
 impl Place {
     /// An answer that holds the place for as long as any of its bytes waits to be written.
     pub(super) fn hold(self, bytes: Bytes) -> Bytes {
-        Bytes::from_owner(Held { bytes, _place: self.0 })
+        Bytes::from_owner(Held { bytes, _holder: self.0 })
     }
 }
 
 struct Held {
     bytes: Bytes,
-    _place: OwnedSemaphorePermit,
+    _holder: Arc<Holder>,
 }
 
 impl AsRef<[u8]> for Held {
@@ -74,12 +104,13 @@ mod tests {
     #[test]
     fn a_kind_keeps_no_other_away_and_its_bytes_hold_the_place() {
         let places = Places::new();
-        let mut held: Vec<_> =
-            (0..CONSOLE).map(|_| places.take(Large::Console).unwrap().hold(Bytes::from_static(b"page"))).collect();
-        assert!(places.take(Large::Console).is_none() && places.take(Large::Metrics).is_some());
+        let mut held: Vec<_> = (0..CONSOLE)
+            .map(|_| places.take(Large::Console, None).unwrap().hold(Bytes::from_static(b"page")))
+            .collect();
+        assert!(places.take(Large::Console, None).is_none() && places.take(Large::Metrics, None).is_some());
         let rest = held.pop().unwrap().split_off(3);
-        assert!(places.take(Large::Console).is_none(), "a part is still to be written");
+        assert!(places.take(Large::Console, None).is_none(), "a part is still to be written");
         drop(rest);
-        assert!(places.take(Large::Console).is_some());
+        assert!(places.take(Large::Console, None).is_some());
     }
 }

@@ -65,6 +65,39 @@ pub struct Delivery {
     pub error: Option<String>,
 }
 
+/// What was read of a list, or of a part of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part<T> {
+    /// The items, each as the documents show it.
+    pub items: Vec<T>,
+    /// Where others are of another shape: they are passed over.
+    pub odd: Vec<Shape>,
+    /// The id of the last one, also of an odd one: the next part is behind it.
+    pub last: Option<String>,
+}
+
+impl<T> Part<T> {
+    pub(super) fn of(list: &[Value], read: impl Fn(usize) -> Result<T, Shape>) -> Self {
+        let (mut items, mut odd) = (Vec::new(), Vec::new());
+        for index in 0..list.len() {
+            match read(index) {
+                Ok(item) => items.push(item),
+                Err(shape) => odd.push(shape),
+            }
+        }
+        let last = list.last().and_then(|last| last["id"].as_str()).filter(|id| is_id(id));
+        Part { items, odd, last: last.map(str::to_owned) }
+    }
+
+    /// Refuses what has items of which none can be read.
+    ///
+    /// # Errors
+    /// Where the first one is odd.
+    pub fn readable(mut self) -> Result<Self, Shape> {
+        if self.items.is_empty() && !self.odd.is_empty() { Err(self.odd.remove(0)) } else { Ok(self) }
+    }
+}
+
 impl Delivery {
     /// Whether the vendor has given it up.
     pub fn has_failed(&self) -> bool {
@@ -116,11 +149,11 @@ impl Api {
     }
 
     /// Reads the answer to [`Api::deliveries`].
-    pub fn read_deliveries(&self, answer: &Value) -> Result<Vec<Delivery>, Shape> {
+    pub fn read_deliveries(&self, answer: &Value) -> Result<Part<Delivery>, Shape> {
         let wanted = "a list of deliveries";
         let list = answer.get("deliveries").and_then(Value::as_array);
-        let count = list.ok_or_else(|| Shape { path: "/deliveries".into(), wanted })?.len();
-        (0..count).map(|index| delivery(answer, &format!("/deliveries/{index}"))).collect()
+        let list = list.ok_or_else(|| Shape { path: "/deliveries".into(), wanted })?;
+        Part::of(list, |index| delivery(answer, &format!("/deliveries/{index}"))).readable()
     }
 }
 
@@ -150,7 +183,7 @@ fn endpoint(answer: &Value, at: &str) -> Result<Endpoint, Shape> {
 
 fn delivery(answer: &Value, at: &str) -> Result<Delivery, Shape> {
     Ok(Delivery {
-        id: text(answer, at, "id")?,
+        id: id(answer, at)?,
         event: text(answer, at, "eventType")?,
         time: text(answer, at, "timestamp")?,
         status: text(answer, at, "status")?,
@@ -164,11 +197,15 @@ fn delivery(answer: &Value, at: &str) -> Result<Delivery, Shape> {
     })
 }
 
-/// An id becomes part of a path and of lines for a terminal.
+/// An id becomes part of a path, of attributes of events and of lines for a terminal.
 pub(super) fn id(answer: &Value, at: &str) -> Result<String, Shape> {
     let id = text(answer, at, "id")?;
-    let is_good = (1..=MOST_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
-    is_good.then_some(id).ok_or_else(|| Shape { path: format!("{at}/id"), wanted: "an id of at most 256 letters" })
+    is_id(&id).then_some(id).ok_or_else(|| Shape { path: format!("{at}/id"), wanted: "an id of at most 256 letters" })
+}
+
+/// Whether a text can be an id.
+pub(super) fn is_id(text: &str) -> bool {
+    (1..=MOST_ID).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 pub(super) fn text(answer: &Value, at: &str, member: &str) -> Result<String, Shape> {

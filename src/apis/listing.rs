@@ -11,7 +11,7 @@ use percent_encoding::utf8_percent_encode;
 use serde_json::Value;
 
 use super::{
-    answer::{Shape, id, text},
+    answer::{Part, Shape, id, is_id, text},
     api::{Api, Call, PLAIN},
 };
 
@@ -63,7 +63,7 @@ impl Api {
     ///
     /// # Errors
     /// Another shape than the documents show.
-    pub fn read_certificates(&self, answer: &Value) -> Result<Vec<Certificate>, Shape> {
+    pub fn read_certificates(&self, answer: &Value) -> Result<Part<Certificate>, Shape> {
         self.read_all(answer, "a list of certificates", certificate)
     }
 
@@ -71,7 +71,7 @@ impl Api {
     ///
     /// # Errors
     /// Another shape than the documents show.
-    pub fn read_happened(&self, answer: &Value) -> Result<Vec<Happened>, Shape> {
+    pub fn read_happened(&self, answer: &Value) -> Result<Part<Happened>, Shape> {
         self.read_all(answer, "a list of events", happened)
     }
 
@@ -85,10 +85,10 @@ impl Api {
         answer: &Value,
         wanted: &'static str,
         read: fn(&Value, &str) -> Result<T, Shape>,
-    ) -> Result<Vec<T>, Shape> {
+    ) -> Result<Part<T>, Shape> {
         let lists = || self.listed.iter().filter_map(|path| Some((*path, answer.pointer(path)?.as_array()?)));
         let (path, list) = lists().next().ok_or_else(|| Shape { path: String::new(), wanted })?;
-        (0..list.len()).map(|index| read(answer, &format!("{path}/{index}"))).collect()
+        Ok(Part::of(list, |index| read(answer, &format!("{path}/{index}"))))
     }
 }
 
@@ -105,17 +105,15 @@ fn happened(answer: &Value, at: &str) -> Result<Happened, Shape> {
     // The object stands in `data`, or one level below, as in webhooks.
     let inner = object.pointer("/data/object").filter(|inner| inner.is_object()).unwrap_or(&object["data"]);
     let name = |value: &Value| match &value["id"] {
-        Value::String(id) => Some(id.clone()),
+        Value::String(id) => Some(id.clone()).filter(|id| is_id(id)),
         Value::Number(id) => Some(id.to_string()),
         _ => None,
     };
-    Ok(Happened {
-        id: name(&object),
-        event: text(answer, at, "type")?,
-        created: moment(&object["created"]),
-        subject: name(inner),
-        object,
-    })
+    let (id, subject) = (name(&object), name(inner));
+    if id.is_none() && subject.is_none() {
+        return Err(Shape { path: format!("{at}/id"), wanted: "an id, nor is that of its thing" });
+    }
+    Ok(Happened { id, event: text(answer, at, "type")?, created: moment(&object["created"]), subject, object })
 }
 
 /// Unix seconds, or a date and time, in UTC where it names no zone.
@@ -152,9 +150,9 @@ mod tests {
     #[test]
     fn what_the_documents_show_is_read_and_what_they_demand_is_missed() {
         let list = json!([{"id": "cert_1", "status": "flagged", "created": 10, "updated": 20, "more": null}]);
-        let read = api().read_certificates(&list).unwrap().remove(0);
+        let read = api().read_certificates(&list).unwrap().items.remove(0);
         assert_eq!((read.created.as_second(), read.updated.as_second(), &read.object), (10, 20, &list[0]));
-        let path = |list: Value| api().read_certificates(&list).unwrap_err().path;
+        let path = |list: Value| api().read_certificates(&list).and_then(Part::readable).unwrap_err().path;
         assert_eq!(path(json!({"data": [{"id": "a", "status": "b"}]})), "/data/0/created");
         assert_eq!(path(json!([{"id": "a", "created": 1}])), "/0/status");
         assert_eq!(path(json!({})), "");
@@ -162,12 +160,34 @@ mod tests {
             {"id": "ev_1", "type": "policy.active", "created": 5, "data": {"id": "pl_1", "object": "policy"}},
             {"type": "certificate.flagged", "data": {"object": {"id": 7}}, "created": "1970-01-01T00:00:09.5"},
         ]);
-        let read = api().read_happened(&events).unwrap();
+        let read = api().read_happened(&events).unwrap().items;
         let facts = |happened: &Happened| {
             (happened.id.clone(), happened.created.map(Timestamp::as_second), happened.subject.clone())
         };
         assert_eq!(facts(&read[0]), (Some("ev_1".into()), Some(5), Some("pl_1".into())));
         assert_eq!(facts(&read[1]), (None, Some(9), Some("7".into())));
-        assert_eq!(api().read_happened(&json!([{"id": "a"}])).unwrap_err().path, "/0/type");
+        assert_eq!(api().read_happened(&json!([{"id": "a"}])).and_then(Part::readable).unwrap_err().path, "/0/type");
+    }
+    #[test]
+    fn an_odd_item_is_counted_and_passed_over() {
+        let good = json!({"id": "cert_1", "status": "flagged", "created": 10});
+        let list = json!([
+            {"id": "cert_2", "status": null, "created": 10},
+            good,
+            {"id": "cert_3", "status": "flagged"},
+            {"id": "cert 4", "status": "flagged", "created": 10},
+        ]);
+        let part = api().read_certificates(&list).unwrap();
+        assert_eq!((part.items.len(), part.items[0].id.as_str(), part.odd.len()), (1, "cert_1", 3));
+        assert_eq!(part.last, None, "nothing can be asked for behind it");
+        let events = json!([
+            {"id": "a\nb", "type": "t", "data": {"id": "pl_1\u{7}"}},
+            {"id": "", "type": "t", "data": {}},
+            {"id": "a\nb", "type": "t", "data": {"id": "pl_1"}},
+            {"id": "ev_1", "type": "t", "data": {"id": "x".repeat(300)}},
+        ]);
+        let part = api().read_happened(&events).unwrap();
+        let named: Vec<_> = part.items.iter().map(|item| (item.id.as_deref(), item.subject.as_deref())).collect();
+        assert_eq!((named, part.odd.len()), (vec![(None, Some("pl_1")), (Some("ev_1"), None)], 2));
     }
 }

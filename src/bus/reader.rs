@@ -27,6 +27,9 @@ const WAIT: Duration = Duration::from_millis(50);
 /// How long a broker may send nothing while records are known to be there.
 const SILENCE: Duration = Duration::from_secs(15);
 
+/// So many records of a journal are read in one go.
+const TURN: u64 = 256;
+
 /// Why nothing can be read any more.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -62,7 +65,7 @@ pub struct Reader {
 
 #[derive(Debug)]
 enum Source {
-    Journal { reader: Box<Both>, directory: PathBuf },
+    Journal { reader: Box<Both>, directory: PathBuf, read: u64 },
     Kafka(Box<kafka::reader::Reader>),
     Nats(Box<nats::reader::Reader>),
 }
@@ -103,7 +106,7 @@ impl Reader {
         let reader = Both::open(&directory, start, extent == Extent::UntilNow, beside)
             .map_err(|error| ReadError::Journal { directory: directory.clone(), error })?;
         let length = reader.length();
-        let source = Source::Journal { reader: Box::new(reader), directory };
+        let source = Source::Journal { reader: Box::new(reader), directory, read: 0 };
         Ok(Reader { source, pattern, length, silent: None })
     }
 
@@ -165,7 +168,12 @@ impl Reader {
 impl Source {
     async fn next(&mut self) -> Result<Next, ReadError> {
         match self {
-            Source::Journal { reader, directory } => {
+            Source::Journal { reader, directory, read } => {
+                // Signals and other tasks must have their turn, also beside a long journal.
+                *read += 1;
+                if *read % TURN == 0 {
+                    yield_now().await;
+                }
                 let failed = |error| ReadError::Journal { directory: directory.clone(), error };
                 match reader.next().map_err(failed)? {
                     Some(entry) => Ok(Next::Record(written(entry))),

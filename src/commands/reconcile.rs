@@ -10,7 +10,7 @@ use crate::{
     config::Loaded,
     follow_up,
     metrics::Label as _,
-    reconcile::{self, Finding, Look, Shared, Sight, StartError},
+    reconcile::{self, Finding, Look, Shared, Sight, StartError, Verdict},
     text::terminal,
 };
 
@@ -79,12 +79,7 @@ fn print(look: &Look, as_json: bool) -> io::Result<()> {
         let name = &sight.source.name;
         match &sight.verdict {
             Err(error) => writeln!(said, "hookbus: {name}: {}", terminal(error.to_string().as_bytes()))?,
-            Ok(verdict) if verdict.unknown > 0 => writeln!(
-                said,
-                "hookbus: {name}: of {} change(s) the bus does not reach back far enough to say whether their event came",
-                verdict.unknown
-            )?,
-            Ok(_) => {}
+            Ok(verdict) => of_verdict(&mut said, name, verdict)?,
         }
         if sight.is_cut {
             writeln!(said, "hookbus: {name}: {}", Sight::CUT)?;
@@ -94,6 +89,24 @@ fn print(look: &Look, as_json: bool) -> io::Result<()> {
         writeln!(said, "hookbus: the bus: {}", terminal(error.to_string().as_bytes()))?;
     }
     writeln!(said, "hookbus: {} finding(s)", findings.len())
+}
+
+/// What a verdict says beside its findings.
+fn of_verdict(said: &mut impl Write, name: &str, verdict: &Verdict) -> io::Result<()> {
+    for (_, error) in &verdict.failed {
+        writeln!(said, "hookbus: {name}: {}", terminal(error.to_string().as_bytes()))?;
+    }
+    if verdict.odd > 0 {
+        writeln!(said, "hookbus: {name}: {} item(s) of another shape than documented are passed over", verdict.odd)?;
+    }
+    if verdict.unknown > 0 {
+        let unknown = verdict.unknown;
+        writeln!(
+            said,
+            "hookbus: {name}: of {unknown} change(s) the bus does not reach back far enough to say whether their event came"
+        )?;
+    }
+    Ok(())
 }
 
 /// Columns: kind, source, thing, since when, what is missing or how it stands, in words.

@@ -66,8 +66,8 @@ impl Account {
         format!("hookbus-details-{}", self.source.name)
     }
 
-    /// Most events that are worked on at once.
-    pub(super) fn most(&self) -> usize {
+    /// Most calls at once.
+    pub(super) fn most_calls(&self) -> usize {
         self.source.api.as_ref().map_or(1, |api| api.follow_up_calls)
     }
 

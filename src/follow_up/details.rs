@@ -8,6 +8,7 @@ use tokio::time::sleep;
 
 use super::{
     account::{Account, Cause},
+    calls::{Calls, Turn},
     fetch,
     metrics::{Followed, Trouble},
 };
@@ -18,19 +19,20 @@ use crate::{
     finding::{DETAILS, DETAILS_ROUTE, Kind, TYPE},
     metrics::Label as _,
     reconcile::{Finding, OwnEvent},
-    vendor_api::Client,
 };
 
 /// Between two attempts to publish; the bus has its own, too.
 const PUBLISH_AGAIN: Duration = Duration::from_secs(1);
 
 /// Follows one event up. When this returns, its details are on the bus, or never will be.
-pub(super) async fn follow(account: &Account, client: &Arc<Client>, bus: &Bus, cause: &Cause) {
+/// `turn`: of its first call.
+pub(super) async fn follow(account: &Account, calls: &Arc<Calls>, bus: &Bus, cause: &Cause, turn: Turn) {
     let certificate = cause.certificate.as_str();
     let Some(call) = account.call(certificate).filter(|_| !certificate.is_empty()) else {
         return refuse(account, bus, cause, &"the event names no certificate").await;
     };
-    let body = match fetch::certificate(account, client, &call, certificate).await {
+    let (body, _place) = fetch::certificate(account, calls, &call, certificate, turn).await;
+    let body = match body {
         Ok(body) => body,
         Err(error) => return refuse(account, bus, cause, &error).await,
     };
@@ -72,9 +74,11 @@ async fn refuse(account: &Account, bus: &Bus, cause: &Cause, error: &(dyn Displa
     }
 }
 
-/// The event with the details. Its id follows from that of the event, so that a repeat is a repeat.
+/// The event with the details. Its id follows from the event's id, type and certificate, so that a repeat is a repeat, and two
+/// events that a vendor gives one id are two.
 fn details(account: &Account, cause: &Cause, body: Bytes) -> Message {
-    let seed = ["details.certificate\0", &cause.id].concat();
+    let Cause { id, kind, certificate, .. } = cause;
+    let seed = ["details.certificate", id, kind, certificate].join("\0");
     let id = derived_id(account.identity.vendor, &account.identity.name, seed.as_bytes());
     let (event_type, route, subject) = (DETAILS, DETAILS_ROUTE, cause.certificate.as_str());
     own(account, cause, Said { id: &id, event_type, route, subject, body })

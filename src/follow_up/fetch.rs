@@ -1,20 +1,23 @@
 //! Fetches one certificate, again and again where that may help.
 //!
-//! A rate limit, a fault, silence and a credential that is not taken are waited out, however long. A refusal, or an answer of
-//! another shape, is one after three attempts; so is what fails for an hour while the vendor answers for others.
+//! A rate limit, a fault, silence and a credential that is not taken are waited out, without a place among the calls. A refusal,
+//! or an answer of another shape, is one after three attempts; what fails for an hour while the vendor answers for others is
+//! given up, and so is what fails for three days.
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use tokio::{
-    task::spawn_blocking,
-    time::{Instant, sleep},
-};
+use prometheus::IntGauge;
+use tokio::time::{Instant, sleep};
 
-use super::{account::Account, metrics::Trouble};
+use super::{
+    account::Account,
+    calls::{Calls, Place, Turn, ask},
+    metrics::Trouble,
+};
 use crate::{
     apis::Call,
-    vendor_api::{ApiError, Client, Reason, jittered},
+    vendor_api::{ApiError, Reason, jittered},
 };
 
 /// The first pause between two attempts for one certificate; each one after it is twice as long.
@@ -25,39 +28,59 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 const REFUSALS: u32 = 3;
 /// What fails for so long while others are answered fails for good.
 const GIVE_UP_AFTER: Duration = Duration::from_hours(1);
+/// What fails for so long is given up whatever becomes of others: longer than a weekend without an operator.
+const GIVE_UP_AT_LAST: Duration = Duration::from_hours(72);
 
-/// Fetches a certificate: its body as the vendor wrote it.
+/// An event whose calls have failed.
+struct Failing {
+    since: Instant,
+    parked: IntGauge,
+}
+
+impl Failing {
+    fn begin(parked: &IntGauge) -> Self {
+        parked.inc();
+        Failing { since: Instant::now(), parked: parked.clone() }
+    }
+}
+
+impl Drop for Failing {
+    fn drop(&mut self) {
+        self.parked.dec();
+    }
+}
+
+/// Fetches a certificate: its body as the vendor wrote it. The place of its last
+/// call comes back, so that what was fetched holds it until it is published.
 ///
 /// # Errors
-/// It stays refused, or of another shape.
+/// It stays refused, or of another shape, or has failed for too long.
 pub(super) async fn certificate(
     account: &Account,
-    client: &Arc<Client>,
+    calls: &Arc<Calls>,
     call: &Call,
     id: &str,
-) -> Result<Bytes, ApiError> {
-    let (mut pause, mut refusals, mut first_failure) = (FIRST_PAUSE, 0, None);
+    turn: Turn,
+) -> (Result<Bytes, ApiError>, Place) {
+    let (mut pause, mut refusals, mut failing) = (FIRST_PAUSE, 0, None);
+    let mut place = calls.place(turn).await;
     loop {
         account.pace.wait().await;
-        let (asking, call, id) = (Arc::clone(client), call.clone(), id.to_owned());
-        let Ok(answer) = spawn_blocking(move || asking.certificate(&call, &id)).await else {
-            sleep(LONGEST_PAUSE).await;
-            continue;
-        };
-        let error = match answer {
+        let client = calls.client();
+        let error = match ask(&client, call, id).await {
             Ok(body) => {
                 account.pace.answered_now();
                 account.is_well();
-                return Ok(body.into());
+                return (Ok(body.into()), place);
             }
             Err(error) => error,
         };
         let (reason, retry_after) = judge(&error);
         account.metrics.failures.inc(Trouble::Api(reason));
-        let since = *first_failure.get_or_insert_with(Instant::now);
+        let since = failing.get_or_insert_with(|| Failing::begin(&account.metrics.parked)).since;
         refusals = if is_final(reason) { refusals + 1 } else { 0 };
         if REFUSALS <= refusals || is_given_up(since, account.pace.answered(), Instant::now()) {
-            return Err(error);
+            return (Err(error), place);
         }
         if account.is_news(Trouble::Api(reason)) {
             tracing::warn!(source = account.identity.name, %error, "a follow-up call gave nothing; it is made again");
@@ -65,8 +88,15 @@ pub(super) async fn certificate(
         if let Some(wait) = retry_after {
             account.pace.not_for(wait);
         }
+        drop(place);
         sleep(jittered(pause)).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
+        place = calls.place(calls.turn_again().await).await;
+        if reason == Reason::Credential
+            && let Err(error) = calls.renew(&account.source, &client)
+        {
+            tracing::warn!(source = account.identity.name, %error, "the credentials cannot be read anew");
+        }
     }
 }
 
@@ -87,7 +117,9 @@ fn is_final(reason: Reason) -> bool {
 
 /// `answered`: when the vendor last answered for any certificate.
 fn is_given_up(first_failure: Instant, answered: Option<Instant>, now: Instant) -> bool {
-    GIVE_UP_AFTER <= now.duration_since(first_failure) && answered.is_some_and(|answered| first_failure < answered)
+    let failing = now.duration_since(first_failure);
+    let others_are_answered = answered.is_some_and(|answered| first_failure < answered);
+    GIVE_UP_AT_LAST <= failing || (GIVE_UP_AFTER <= failing && others_are_answered)
 }
 
 #[cfg(test)]
@@ -112,12 +144,14 @@ mod tests {
     }
 
     #[test]
-    fn one_certificate_is_given_up_while_others_are_answered_and_never_in_an_outage() {
+    fn one_certificate_is_given_up_while_others_are_answered_and_in_an_outage_after_days() {
         let begin = Instant::now();
         let at = |minutes: u64| begin + Duration::from_mins(minutes);
         assert!(!is_given_up(at(1), None, at(600)));
         assert!(!is_given_up(at(1), Some(at(0)), at(600)));
         assert!(!is_given_up(at(1), Some(at(30)), at(60)));
         assert!(is_given_up(at(1), Some(at(30)), at(61)));
+        let last = GIVE_UP_AT_LAST.as_secs() / 60;
+        assert!(!is_given_up(at(1), None, at(last)) && is_given_up(at(1), None, at(last + 1)));
     }
 }

@@ -14,8 +14,10 @@ metrics! {
         pub results: Counted<Followed> = "vendor_details_total" ["result"];
         /// Attempts that gave nothing, by reason. Most of them are made again.
         pub failures: Counted<Trouble> = "vendor_details_failures_total" ["reason"];
-        /// Events that are worked on now. As many as `follow_up_calls` for long: none goes through.
+        /// Events that are worked on now, those that wait for another attempt among them.
         pub under_way: IntGauge = "vendor_details_under_way";
+        /// Events whose calls have failed so far. Each is asked for again.
+        pub parked: IntGauge = "vendor_details_parked";
         /// 1 while the bus is consumed.
         pub consuming: IntGauge = "vendor_details_consuming";
     }

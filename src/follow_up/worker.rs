@@ -11,17 +11,21 @@ use tokio::{
 
 use super::{
     account::{Account, SAY_AGAIN},
+    calls::Calls,
     details,
     metrics::Trouble,
 };
 use crate::{
     bus::{Consumer, consumer::KEEP_EVERY},
     metrics::signed,
-    vendor_api::{Client, Reason},
+    vendor_api::Reason,
 };
 
 /// Between two attempts to begin.
 const BEGIN_AGAIN: Duration = Duration::from_secs(2);
+/// Events beside those that are asked for now: they have failed and wait for their next attempt. With so many of them no other one
+/// is taken, so that what is not acknowledged stays bounded, for the broker and after a restart.
+const MOST_PARKED: usize = 256;
 
 type Fault = Box<dyn Error + Send + Sync>;
 
@@ -50,11 +54,11 @@ async fn work(
     stop: &mut watch::Receiver<bool>,
     said: &mut LogOnce<String>,
 ) -> Result<(), Fault> {
-    let client = Client::new(&account.source)
+    let calls = Calls::new(&account.source, account.most_calls())
         .inspect_err(|_| account.metrics.failures.inc(Trouble::Api(Reason::Credential)))
         .map(Arc::new)?;
     let bus = account.bus().await?;
-    let (name, routes, most) = (account.consumer(), account.routes(), account.most());
+    let (name, routes, most) = (account.consumer(), account.routes(), account.most_calls() + MOST_PARKED);
     let mut consumer = Consumer::open(&account.shared.config, &name, &routes, most).await?;
     said.clear();
     account.metrics.consuming.set(1);
@@ -62,23 +66,27 @@ async fn work(
     let mut tasks = JoinSet::new();
     let mut keep = interval(KEEP_EVERY);
     keep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut turn = None;
     loop {
         account.metrics.under_way.set(signed(tasks.len()));
-        let has_room = tasks.len() < most;
+        let has_room = turn.is_some() && tasks.len() < most;
         tokio::select! {
             biased;
             () = stopped(stop) => break,
             _ = keep.tick() => consumer.keep().await?,
             Some(ticket) = tasks.join_next() => consumer.acknowledge(ticket?).await?,
+            // A new one is taken only when it is about to be asked for.
+            next = calls.turn(), if turn.is_none() => turn = Some(next),
             taken = consumer.next(has_room) => {
                 let (record, ticket) = taken?;
                 let Some(cause) = account.cause(&record) else {
                     consumer.acknowledge(ticket).await?;
                     continue;
                 };
-                let (account, client, bus) = (Arc::clone(account), Arc::clone(&client), bus.clone());
+                let Some(turn) = turn.take() else { continue };
+                let (account, calls, bus) = (Arc::clone(account), Arc::clone(&calls), bus.clone());
                 tasks.spawn(async move {
-                    details::follow(&account, &client, &bus, &cause).await;
+                    details::follow(&account, &calls, &bus, &cause, turn).await;
                     ticket
                 });
             }

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use jiff::Timestamp;
 
 use super::{
-    account::Asked,
+    account::{Asked, List},
     finding::{Episode, Finding},
     seen::Seen,
 };
@@ -16,6 +16,7 @@ use crate::{
     config::{ReconcileConfig, SourceConfig},
     envelope::route::Template,
     finding::Kind,
+    vendor_api::ApiError,
 };
 
 /// The statuses of a certificate that is being worked on.
@@ -50,12 +51,32 @@ pub struct Verdict {
     pub findings: Vec<Finding>,
     /// Changes of which the bus cannot say whether their event came.
     pub unknown: u64,
+    /// Items of another shape than the documents show.
+    pub odd: usize,
+    /// The lists that the vendor did not give, and why. Nothing that they would show is judged.
+    pub failed: Vec<(List, ApiError)>,
+}
+
+impl Verdict {
+    /// Whether a list was read that tells of this kind.
+    pub fn judges(&self, kind: Kind) -> bool {
+        let has = |list| self.failed.iter().all(|(failed, _)| *failed != list);
+        match kind {
+            Kind::EndpointMissing | Kind::EndpointOff | Kind::EndpointChanged => has(List::Endpoints),
+            Kind::CertificateStuck | Kind::CertificateError => has(List::Certificates),
+            Kind::EventMissed => has(List::Certificates) || has(List::Happened),
+            Kind::DeliveryFailed => has(List::Endpoints) && has(List::Deliveries),
+            Kind::DetailsRefused => true,
+        }
+    }
 }
 
 impl Judge<'_> {
-    pub(super) fn judge(&self, asked: &Asked) -> Verdict {
-        let mut verdict = Verdict::default();
-        verdict.findings.extend(self.endpoint(&asked.endpoints));
+    pub(super) fn judge(&self, asked: Asked) -> Verdict {
+        let mut verdict = Verdict { odd: asked.odd, failed: asked.failed, ..Verdict::default() };
+        if verdict.judges(Kind::EndpointMissing) {
+            verdict.findings.extend(self.endpoint(&asked.endpoints));
+        }
         // Of one change both lists may tell: it counts once.
         let mut told = HashMap::new();
         self.happened(&asked.happened, &mut told, &mut verdict);
@@ -245,12 +266,12 @@ mod tests {
             now,
         };
         let endpoint = Endpoint { id: "we_1".into(), url: wanted.url.clone(), events: None, status: None };
-        let verdict = judge.judge(&Asked {
+        let verdict = judge.judge(Asked {
             endpoints: vec![endpoint],
             certificates: asked.certificates.clone(),
             happened: asked.happened.clone(),
             deliveries: asked.deliveries.clone(),
-            is_cut: false,
+            ..Asked::default()
         });
         (verdict.findings.into_iter().map(|found| (found.kind, found.subject)).collect(), verdict.unknown)
     }

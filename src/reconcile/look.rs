@@ -22,7 +22,7 @@ use crate::{
 pub struct Sight {
     /// The source.
     pub source: SourceConfig,
-    /// What its vendor's answers come to, or why there were none.
+    /// What its vendor's answers come to, or why it was not asked.
     pub verdict: Result<Verdict, AskError>,
     /// What the bus calls open and is not any more.
     pub healed: Vec<Finding>,
@@ -74,7 +74,7 @@ impl Look {
             let Account { source, api, wanted, all } = &**account;
             let judge = Judge { source, api, wanted, all, reconcile, template: &template, seen: &seen, now };
             let is_cut = asked.as_ref().is_ok_and(|asked| asked.is_cut);
-            let verdict = asked.map(|asked| judge.judge(&asked));
+            let verdict = asked.map(|asked| judge.judge(asked));
             let healed = verdict.as_ref().map(|verdict| healed(source, verdict, &seen)).unwrap_or_default();
             Sight { source: source.clone(), verdict, healed, is_cut }
         });
@@ -83,7 +83,8 @@ impl Look {
 
     /// Whether everything was asked and read to its end.
     pub fn is_whole(&self) -> bool {
-        self.bus_error.is_none() && self.sights.iter().all(|sight| sight.verdict.is_ok())
+        self.bus_error.is_none()
+            && self.sights.iter().all(|sight| sight.verdict.as_ref().is_ok_and(|verdict| verdict.failed.is_empty()))
     }
 
     /// What was found, with its source.
@@ -98,7 +99,8 @@ impl Look {
 /// The episodes that the bus calls open and that are over.
 fn healed(source: &SourceConfig, verdict: &Verdict, seen: &Seen) -> Vec<Finding> {
     let is_found = |kind: Kind| verdict.findings.iter().any(|finding| finding.kind == kind);
-    let over = Kind::all().into_iter().map(|(kind, _)| kind).filter(|kind| kind.is_endpoint() && !is_found(*kind));
+    let is_over = |kind: &Kind| kind.is_endpoint() && verdict.judges(*kind) && !is_found(*kind);
+    let over = Kind::all().into_iter().map(|(kind, _)| kind).filter(is_over);
     over.filter_map(|kind| seen.episode(&source.name, kind)?.to_heal(kind, source)).collect()
 }
 

@@ -31,9 +31,11 @@ metrics! {
         findings: Each<Looked, IntGauge> = "vendor_findings" ["kind"];
         /// Changes at the vendor of which the bus cannot say whether their event came, by the last look.
         unknown: IntGauge = "vendor_unknown_changes";
+        /// Items of the vendor's lists of another shape than its documents show, by the last look: nobody judges them.
+        odd: IntGauge = "vendor_odd_items";
         /// Unix time of the last look that the vendor answered to the end; 0 before the first.
         last_look: IntGauge = "vendor_last_look_timestamp_seconds";
-        /// Looks that the vendor's API did not answer to the end, by reason.
+        /// Lists of looks that the vendor's API did not give to the end, by reason.
         failures: Counted<Reason> = "vendor_api_failures_total" ["reason"];
     }
 }
@@ -82,9 +84,13 @@ impl Shown {
             match &sight.verdict {
                 Err(error) => metrics.failures.inc(error.reason()),
                 Ok(verdict) => {
-                    metrics.last_look.set(look.now.as_second());
+                    if verdict.failed.is_empty() {
+                        metrics.last_look.set(look.now.as_second());
+                    }
+                    verdict.failed.iter().for_each(|(_, error)| metrics.failures.inc(error.into()));
                     metrics.unknown.set(signed(verdict.unknown));
-                    for (kind, _) in Looked::all() {
+                    metrics.odd.set(signed(verdict.odd));
+                    for (kind, _) in Looked::all().into_iter().filter(|(kind, _)| verdict.judges(kind.0)) {
                         let count = verdict.findings.iter().filter(|finding| finding.kind == kind.0).count();
                         metrics.findings.get(kind).inspect(|gauge| gauge.set(signed(count)));
                     }

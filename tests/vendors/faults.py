@@ -5,6 +5,7 @@
     lost    it is done, and the connection closed without an answer
     cut     it is done, and the connection closed in the middle of the answer
     shape   it is done, and `answer` given in place of what the documents show
+    long    it is done, and an answer of `bytes` more given
 """
 
 import socket
@@ -29,6 +30,8 @@ class Fault:
             return handler.connection.shutdown(socket.SHUT_RDWR)
         if kind == "shape":
             value = self.rule["answer"]
+        if kind == "long":
+            value = {**value, "filler": "x" * self.rule["bytes"]}
         return handler.answer(status, value, headers, cut=kind == "cut")
 
 

@@ -54,7 +54,10 @@ pub(super) fn deliveries(options: &Deliveries, account: &Account<'_>) -> Result<
     let call = call.ok_or_else(|| Failure::Usage(format!("{vendor} documents no call that lists deliveries")))?;
     let deliveries = account.client.deliveries(&call).map_err(Failure::failed)?;
     let mut out = io::stdout().lock();
-    for delivery in deliveries.iter().filter(|delivery| is_wanted(delivery, options)) {
+    if !deliveries.odd.is_empty() {
+        writeln!(io::stderr(), "hookbus: {} item(s) of another shape are passed over", deliveries.odd.len())?;
+    }
+    for delivery in deliveries.items.iter().filter(|delivery| is_wanted(delivery, options)) {
         if options.json { json(delivery, &mut out)? } else { line(delivery, &mut out)? }
     }
     Ok(())

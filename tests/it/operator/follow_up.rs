@@ -184,7 +184,7 @@ fn a_vendor_that_is_away_is_waited_for_and_stops_nothing_else() {
     let reconciler = Reconciler::start(gateway.setup.path());
     post(&gateway, 0..6);
     wait_until("vain calls", || 6.0 <= reconciler.failures("no_answer"));
-    assert_eq!(reconciler.metric("vendor_details_under_way", "acme"), 4.0, "as many as follow_up_calls");
+    assert_eq!(reconciler.metric("vendor_details_under_way", "acme"), 6.0, "all of them");
     assert_eq!(reconciler.results("refused"), 0.0);
     let log = reconciler.log();
     assert_eq!(log.matches("a follow-up call gave nothing").count(), 1, "one fault is one line: {log}");
@@ -193,5 +193,67 @@ fn a_vendor_that_is_away_is_waited_for_and_stops_nothing_else() {
     put(&vendors, 0..6);
     assert_eq!(wait_for_details(&gateway.setup, 6).len(), 6);
     assert_eq!(certificate(1)["id"], "cert_1");
+    reconciler.stop();
+}
+
+/// One more than `follow_up_calls`.
+const POISON: usize = 5;
+
+#[test]
+fn certificates_that_always_fail_hold_up_no_other_one() {
+    let (vendors, gateway, reconciler) = small();
+    for number in 0..POISON {
+        let fault = json!({"path": format!("/files/certificates/cert_{number}"), "status": 500, "times": 100_000});
+        vendors.fault("1099policy", "GET", "status", &fault);
+    }
+    post(&gateway, 0..POISON);
+    wait_until("their calls", || POISON as f64 <= reconciler.failures("fault"));
+    post(&gateway, POISON..10);
+    assert_eq!(wait_for_details(&gateway.setup, 10 - POISON).len(), 10 - POISON, "the others");
+    assert_eq!(reconciler.metric("vendor_details_parked", "acme"), POISON as f64);
+    assert_eq!(reconciler.results("refused"), 0.0, "nothing is given up so soon");
+    reconciler.stop();
+}
+
+#[test]
+fn an_answer_that_is_too_long_is_a_refusal() {
+    let (vendors, gateway, reconciler) = small();
+    let fault = json!({"path": "/files/certificates/cert_1", "bytes": 9 << 20, "times": 100});
+    vendors.fault("1099policy", "GET", "long", &fault);
+    post(&gateway, [1]);
+    wait_until("it is given up", || reconciler.results("refused") == 1.0);
+    assert_eq!(reconciler.failures("no_answer"), 0.0);
+    assert!(reconciler.log().contains("the answer is not within 8 MiB"), "{}", reconciler.log());
+    reconciler.stop();
+}
+
+#[test]
+fn another_key_in_the_file_is_taken_without_a_restart() {
+    let vendors = Vendors::start();
+    let setup = Setup::new("", "");
+    follow(&setup, &vendors.base("1099policy"));
+    let key = setup.path().join("secrets/key");
+    std::fs::write(&key, "an old one").unwrap();
+    put(&vendors, 0..2);
+    let gateway = setup.start();
+    let reconciler = Reconciler::start(gateway.setup.path());
+    post(&gateway, 0..2);
+    wait_until("401", || 2.0 <= reconciler.failures("credentials"));
+    std::fs::write(&key, KEY).unwrap();
+    assert_eq!(wait_for_details(&gateway.setup, 2).len(), 2);
+    reconciler.stop();
+}
+
+#[test]
+fn two_events_of_one_id_about_two_certificates_have_details_of_their_own() {
+    let (_vendors, gateway, reconciler) = small();
+    for number in [1, 2] {
+        let body = String::from_utf8(flagged(number)).unwrap().replace(&format!("evt_{number}"), "evt_same");
+        assert_eq!(gateway.post(POLICY, body.as_bytes()).status, 200);
+    }
+    wait_until("both", || reconciler.results("published") == 2.0);
+    let ids: std::collections::BTreeSet<_> =
+        details(&gateway.setup).iter().map(|event| event["id"].to_string()).collect();
+    assert_eq!(ids.len(), 2, "{ids:?}");
     reconciler.stop();
 }

@@ -390,8 +390,23 @@ fn an_endpoint_that_goes_or_changes_is_named_and_a_rotation_is_not() {
     vendors.control("endpoint", Some(&json!({"vendor": "audit1", "url": url, "events": ["file.failed"]})));
     assert_eq!(found(), ["endpoint_changed"]);
 
+    // Of a list that a vendor does not give nothing is said, and of the others all the same.
+    vendors.fault("1099policy", "GET", "status", &json!({"path": "/events", "status": 403, "message": "no"}));
+    let (code, findings, said) = look(&gateway.setup, &vendors);
+    assert_eq!((code, findings.len()), (Some(1), 1), "{said}");
+    assert!(
+        findings[0]["kind"] == "endpoint_changed" && said.contains("acme: GET ") && said.contains("/events"),
+        "{said}"
+    );
+    vendors.control("certificate", Some(&json!({"id": "cert_odd", "status": null, "created": 1})));
+    vendors.control("certificate", Some(&json!({"id": "cert_error", "status": "error", "created": unix_now()})));
+    let (code, findings, said) = look(&gateway.setup, &vendors);
+    assert_eq!((code, findings.len()), (Some(2), 2), "{said}");
+    assert!(said.contains("acme: 1 item(s) of another shape"), "{said}");
+
     // What a vendor says no to is no finding.
     vendors.fault("audit1", "GET", "status", &json!({"status": 403, "message": "no"}));
     let (code, findings, said) = look(&gateway.setup, &vendors);
-    assert!(code == Some(1) && findings.is_empty() && said.contains("payroll: GET ") && said.contains("403"), "{said}");
+    assert!(code == Some(1) && said.contains("payroll: GET ") && said.contains("403"), "{said}");
+    assert!(findings.iter().all(|finding| finding["source"] == "acme"), "{said}");
 }
