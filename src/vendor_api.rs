@@ -252,6 +252,8 @@ impl Client {
                     list.items.extend(Some(item).filter(|_| !is_old));
                 }
             }
+            // An odd one is new, too: there may be more behind it.
+            is_new |= part.last.as_ref().is_some_and(|last| ids.insert(last.clone()));
             after = part.last.or(after);
             list.is_whole |= is_beyond && descends(&times);
             // A vendor that has no parts has given all of a short list.

@@ -92,13 +92,13 @@ impl Consumer {
                 let (record, place) = consumer.next(has_room).await?;
                 (record, Ticket(Place::Kafka(place)))
             }
-            Source::Journal(_) | Source::Nats(_) if !has_room => pending().await,
+            Source::Journal(_) if !has_room => pending().await,
             Source::Journal(embedded) => {
                 let (record, sequence) = embedded.next().await?;
                 (record, Ticket(Place::Journal(sequence)))
             }
             Source::Nats(consumer) => {
-                let (record, number) = consumer.next().await?;
+                let (record, number) = consumer.next(has_room).await?;
                 (record, Ticket(Place::Nats(number)))
             }
         })

@@ -41,7 +41,7 @@ section! {
         /// Only for 1099Policy: event types after which `hookbus reconcile` fetches the certificate with the results of its review
         /// and publishes it as com.hookbus.details.certificate, such as ["certificate.flagged"]. See docs/vendors.md.
         follow_up: Vec<String> = list("event types", &[], follow_up),
-        /// Most of these calls at once. Events whose calls fail wait for the next one beside them, 256 at most.
+        /// Most of these calls at once. Events whose calls fail wait for the next one beside them, 256 more at most.
         follow_up_calls: usize = count(4, 1..=64),
         /// Optional, no default: a text for people, sent when the endpoint is made.
         description: Option<String> = optional("hookbus, production", description),

@@ -95,7 +95,8 @@ pub(super) async fn certificate(
         if reason == Reason::Credential
             && let Err(error) = calls.renew(&account.source, &client)
         {
-            tracing::warn!(source = account.identity.name, %error, "the credentials cannot be read anew");
+            // Of the refusal itself a line tells.
+            tracing::debug!(source = account.identity.name, %error, "the credentials cannot be read anew");
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     config::{ReconcileConfig, SourceConfig},
     envelope::route::Template,
     finding::Kind,
-    vendor_api::ApiError,
+    vendor_api::{ApiError, Reason},
 };
 
 /// The statuses of a certificate that is being worked on.
@@ -64,10 +64,19 @@ impl Verdict {
         match kind {
             Kind::EndpointMissing | Kind::EndpointOff | Kind::EndpointChanged => has(List::Endpoints),
             Kind::CertificateStuck | Kind::CertificateError => has(List::Certificates),
-            Kind::EventMissed => has(List::Certificates) || has(List::Happened),
+            Kind::EventMissed => {
+                let both = [List::Certificates, List::Happened];
+                both.iter().all(|list| self.is_settled(*list)) && both.iter().any(|list| has(*list))
+            }
             Kind::DeliveryFailed => has(List::Endpoints) && has(List::Deliveries),
             Kind::DetailsRefused => true,
         }
+    }
+
+    /// Whether a list was given, or is refused, which lasts: then the other one speaks for itself. One that failed once would
+    /// have named the same change, by another occurrence.
+    fn is_settled(&self, list: List) -> bool {
+        self.failed.iter().all(|(failed, error)| *failed != list || Reason::from(error) == Reason::Refused)
     }
 }
 
@@ -172,7 +181,11 @@ impl Judge<'_> {
         }
         let event = format!("certificate.{status}");
         let is_told = TOLD.contains(&status.as_str()) && self.wanted.events.contains(&event);
-        if !is_told || !self.is_due(*updated) || self.seen.has(&self.source.ce_source, &self.type_of(&event), id) {
+        if !is_told
+            || !verdict.is_settled(List::Happened)
+            || !self.is_due(*updated)
+            || self.seen.has(&self.source.ce_source, &self.type_of(&event), id)
+        {
             return;
         }
         if let Some(place) = told.get(&(id.clone(), event.clone())) {

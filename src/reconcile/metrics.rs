@@ -88,9 +88,13 @@ impl Shown {
                         metrics.last_look.set(look.now.as_second());
                     }
                     verdict.failed.iter().for_each(|(_, error)| metrics.failures.inc(error.into()));
-                    metrics.unknown.set(signed(verdict.unknown));
+                    // Of a bus that was not read nobody can say what is missing.
+                    let judges = |kind| verdict.judges(kind) && (kind != Kind::EventMissed || look.bus_error.is_none());
+                    if judges(Kind::EventMissed) {
+                        metrics.unknown.set(signed(verdict.unknown));
+                    }
                     metrics.odd.set(signed(verdict.odd));
-                    for (kind, _) in Looked::all().into_iter().filter(|(kind, _)| verdict.judges(kind.0)) {
+                    for (kind, _) in Looked::all().into_iter().filter(|(kind, _)| judges(kind.0)) {
                         let count = verdict.findings.iter().filter(|finding| finding.kind == kind.0).count();
                         metrics.findings.get(kind).inspect(|gauge| gauge.set(signed(count)));
                     }

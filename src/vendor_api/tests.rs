@@ -76,7 +76,7 @@ fn what_is_odd_at_the_end_of_a_list_or_alone_in_a_part_ends_nothing_early() {
         _ => json!([]),
     });
     let list = behind.happened(at(1), 1_000, true).unwrap();
-    assert_eq!((list.is_whole, list.items.len(), list.odd, calls.load(Ordering::SeqCst)), (true, 1, 2, 2));
+    assert_eq!((list.is_whole, list.items.len(), list.odd, calls.load(Ordering::SeqCst)), (true, 1, 2, 3));
     let (only, _) = client(|_| json!([{"id": "ev_1", "created": 1}]));
     assert!(matches!(only.happened(at(1), 1_000, true), Err(ApiError::Odd { .. })), "of another shape altogether");
 }

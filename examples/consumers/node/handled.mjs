@@ -3,7 +3,7 @@
 // Delivery is at least once, and (type, source, id) is what a repeat has in common with the first copy: an event that
 // leaves quarantine keeps its id and gets its type. Here it is a file; in your service make it a table, written in the
 // same transaction as the effect: then even a crash in between repeats nothing.
-import { appendFileSync, existsSync, readFileSync } from "node:fs";
+import { appendFileSync, existsSync, readFileSync, truncateSync } from "node:fs";
 
 const keyOf = (event) => `${event.type}\t${event.source}\t${event.id}`;
 
@@ -13,7 +13,11 @@ export class Handled {
 
   constructor(path) {
     this.#path = path;
-    this.#keys = new Set(existsSync(path) ? readFileSync(path, "utf8").split("\n") : []);
+    const text = existsSync(path) ? readFileSync(path, "utf8") : "";
+    const whole = text.slice(0, text.lastIndexOf("\n") + 1);
+    // Torn by a crash: that event comes again.
+    if (whole !== text) truncateSync(path, Buffer.byteLength(whole));
+    this.#keys = new Set(whole.split("\n"));
   }
 
   has(event) {

@@ -10,7 +10,11 @@ class Handled:
     def __init__(self, path):
         self._file = open(path, "a+", encoding="utf-8")
         self._file.seek(0)
-        self._keys = set(self._file.read().splitlines())
+        text = self._file.read()
+        whole = text[: text.rfind("\n") + 1]
+        if whole != text:  # torn by a crash: that event comes again
+            self._file.truncate(len(whole.encode()))
+        self._keys = set(whole.splitlines())
 
     def __contains__(self, event):
         return self._key(event) in self._keys

@@ -59,7 +59,11 @@ pub(crate) struct Handled {
 impl Handled {
     pub(crate) fn open(path: &str) -> Result<Self, Failure> {
         let file = File::options().create(true).append(true).open(path)?;
-        Ok(Handled { file, keys: read_to_string(path)?.lines().map(str::to_owned).collect() })
+        let text = read_to_string(path)?;
+        let whole = text.get(..text.rfind('\n').map_or(0, |end| end + 1)).unwrap_or_default();
+        // Torn by a crash: that event comes again.
+        file.set_len(whole.len().try_into()?)?;
+        Ok(Handled { file, keys: whole.lines().map(str::to_owned).collect() })
     }
 
     pub(crate) fn contains(&self, event: &Event) -> bool {

@@ -3,7 +3,7 @@
 //! What is out and not spoken of for `ACK_WAIT` comes again, so `keep` speaks of it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
     time::{Duration, Instant},
 };
@@ -41,7 +41,9 @@ pub(in crate::bus) struct Consumer {
     name: String,
     messages: pull::Stream,
     out: BTreeMap<u64, Acker>,
-    /// Of the message that was taken last.
+    /// Those of them that were not taken yet.
+    waiting: VecDeque<(Record, u64)>,
+    /// Of the message that came last.
     number: u64,
     progress_due: Instant,
 }
@@ -87,21 +89,35 @@ impl Consumer {
         let consumer = refusals.or(made).await.map_err(|error| failed(&error))?;
         let messages = consumer.stream().max_messages_per_batch(most).heartbeat(PROGRESS_EVERY).messages();
         let messages = messages.await.map_err(|error| failed(&error))?;
-        let (out, progress_due) = (BTreeMap::new(), Instant::now() + PROGRESS_EVERY);
-        Ok(Consumer { stream: nats.stream.clone(), name: name.into(), messages, out, number: 0, progress_due })
+        Ok(Consumer {
+            stream: nats.stream.clone(),
+            name: name.into(),
+            messages,
+            out: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            number: 0,
+            progress_due: Instant::now() + PROGRESS_EVERY,
+        })
     }
 
-    pub(in crate::bus) async fn next(&mut self) -> Result<(Record, u64), ConsumeError> {
-        let message = match self.messages.next().await {
-            Some(message) => message.map_err(|error| self.failed(&error))?,
-            None => return Err(self.failed(&"it has ended")),
-        };
-        let (message, acker) = message.split();
-        self.number += 1;
-        self.out.insert(self.number, acker);
-        let headers = message.headers.unwrap_or_default();
-        let header = |name: &str| headers.get(name).map(|value| value.as_str());
-        Ok((Record::of(Binding::Nats, &message.subject, header, message.payload), self.number))
+    /// The next one. Without room what comes waits here and is spoken of: the server gives out ahead of us.
+    pub(in crate::bus) async fn next(&mut self, has_room: bool) -> Result<(Record, u64), ConsumeError> {
+        loop {
+            if has_room && let Some(first) = self.waiting.pop_front() {
+                return Ok(first);
+            }
+            let message = match self.messages.next().await {
+                Some(message) => message.map_err(|error| self.failed(&error))?,
+                None => return Err(self.failed(&"it has ended")),
+            };
+            let (message, acker) = message.split();
+            self.number += 1;
+            self.out.insert(self.number, acker);
+            let headers = message.headers.unwrap_or_default();
+            let header = |name: &str| headers.get(name).map(|value| value.as_str());
+            let record = Record::of(Binding::Nats, &message.subject, header, message.payload);
+            self.waiting.push_back((record, self.number));
+        }
     }
 
     /// Hands the acknowledgement to the client. One that is lost lets the event come again.

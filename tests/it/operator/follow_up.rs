@@ -238,7 +238,7 @@ fn another_key_in_the_file_is_taken_without_a_restart() {
     let gateway = setup.start();
     let reconciler = Reconciler::start(gateway.setup.path());
     post(&gateway, 0..2);
-    wait_until("401", || 2.0 <= reconciler.failures("credentials"));
+    wait_until("401", || 2.0 <= reconciler.failures("credential"));
     std::fs::write(&key, KEY).unwrap();
     assert_eq!(wait_for_details(&gateway.setup, 2).len(), 2);
     reconciler.stop();

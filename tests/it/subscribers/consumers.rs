@@ -5,6 +5,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
@@ -111,6 +112,11 @@ impl Service {
     /// `name`: of the durable consumer or the group.
     fn start(&self, name: &str) -> Instance {
         let (path, name) = (self.folder.path(), format!("{}{name}", self.names));
+        // A kill in the middle of a write leaves a part of a line; what is printed then begins another one.
+        let out = log_file(&path.join("out"));
+        let printed = fs::read(path.join("out")).unwrap();
+        let whole = printed.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        out.set_len(whole as u64).unwrap();
         let mut command = self.language.command(self.bus, path);
         command
             .arg(&self.pattern)
@@ -119,7 +125,7 @@ impl Service {
             .env("GROUP", &name)
             .current_dir(path)
             .stdin(Stdio::null())
-            .stdout(log_file(&path.join("out")))
+            .stdout(out)
             .stderr(log_file(&path.join("err")));
         Instance(Process::start(&mut command))
     }
@@ -210,6 +216,8 @@ fn live(service: &Service, gateway: &Gateway, outage: &mut dyn FnMut(), caught_u
         let poster = scope.spawn(|| post(gateway, 1..HALF, odd));
         service.wait_for(&mut first, HALF / 4);
         first.kill();
+        // As a kill in the middle of a write leaves it.
+        log_file(&service.folder.path().join("handled.txt")).write_all(b"com.1099policy.pol").unwrap();
         let before = service.handled().len();
         posted.extend(poster.join().unwrap());
         before

@@ -48,11 +48,15 @@ func Open(path string) (*Handled, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	for _, line := range strings.Split(string(text), "\n") {
+	whole := text[:bytes.LastIndexByte(text, '\n')+1]
+	for _, line := range strings.Split(string(whole), "\n") {
 		handled.keys[line] = true
 	}
-	handled.file, err = os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	return handled, err
+	if handled.file, err = os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644); err != nil {
+		return nil, err
+	}
+	// Torn by a crash: that event comes again.
+	return handled, handled.file.Truncate(int64(len(whole)))
 }
 
 // Once handles an event unless it was handled before.
