@@ -2,7 +2,7 @@
 //!
 //! Of each partition the place is committed before which everything is done with. While there is no room the partitions
 //! pause, and the group is answered all the same. Every few seconds brokers are asked whether they answer this client at all: a
-//! deaf one ([`Deaf`]) ends with an error, and its owner opens another.
+//! deaf one (`deaf.rs`) ends with an error, and its owner opens another.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
