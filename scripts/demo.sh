@@ -3,28 +3,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
-
-# The tests name the binary that they have built.
-hookbus=${HOOKBUS_BINARY:-$PWD/target/debug/hookbus}
-if [ -z "${HOOKBUS_BINARY:-}" ]; then
-  scripts/packages.sh
-  say "Building hookbus (the first time takes a few minutes)"
-  cargo build --locked
-fi
-
-demo=$(mktemp -d)
-gateway=
-finish() {
-  [ -z "$gateway" ] || kill "$gateway" 2>/dev/null || true
-  rm -rf "$demo"
-}
-trap finish EXIT
-cd "$demo"
-
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
-port=$(free_port)
-admin=$(free_port)
+. scripts/shown.sh
+build
+enter
 secret() { printf 'whsec_%s' "$(head -c 24 /dev/urandom | base64 | tr -dc 'A-Za-z0-9')"; }
 mkdir secrets
 secret > secrets/1099policy
@@ -54,14 +35,7 @@ path = "/webhooks/audit1"
 secret_files = ["secrets/audit1"]
 TOML
 
-say "Starting the gateway on http://127.0.0.1:$port"
-"$hookbus" serve 2> gateway.log &
-gateway=$!
-for _ in $(seq 100); do
-  if curl -sf "http://127.0.0.1:$admin/readyz" >/dev/null; then break; fi
-  kill -0 "$gateway" 2>/dev/null || { cat gateway.log; exit 1; }
-  sleep 0.05
-done
+start_gateway
 
 say "One signed webhook of each vendor"
 "$hookbus" trigger 1099policy certificate.flagged

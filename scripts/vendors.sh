@@ -5,25 +5,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
-
 EVENTS=${EVENTS:-10} # of each vendor
 LOST=${LOST:-2}      # of each vendor, among them
 
-scripts/packages.sh
-say "Building hookbus (the first time takes a few minutes)"
-cargo build --locked
-hookbus=$PWD/target/debug/hookbus
+. scripts/shown.sh
 repository=$PWD
-
-work=$(mktemp -d)
-gateway=
-finish() {
-  [ -z "$gateway" ] || kill "$gateway" 2>/dev/null || true
-  rm -rf "$work"
-}
-trap finish EXIT
-cd "$work"
+build
+enter
 
 say "Starting the stand-in of both vendors' APIs"
 # It ends with its standard input, and so with this script.
@@ -32,9 +20,6 @@ read -r -t 30 line <&"${STAND_IN[0]}" || { cat stand-in.log; exit 1; }
 stand_in=http://127.0.0.1:$(python3 -c 'import json, sys; print(json.loads(sys.argv[1])["port"])' "$line")
 echo "$stand_in"
 
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
-port=$(free_port)
-admin=$(free_port)
 mkdir secrets
 printf key-of-the-stand-in > secrets/api-key
 printf client-of-the-stand-in > secrets/api-client
@@ -78,14 +63,7 @@ say "hookbus endpoints plan"
 say "hookbus endpoints apply"
 "$hookbus" endpoints apply --yes
 
-say "Starting the gateway on http://127.0.0.1:$port"
-"$hookbus" serve 2> gateway.log &
-gateway=$!
-for _ in $(seq 100); do
-  if curl -sf "http://127.0.0.1:$admin/readyz" >/dev/null; then break; fi
-  kill -0 "$gateway" 2>/dev/null || { cat gateway.log; exit 1; }
-  sleep 0.05
-done
+start_gateway
 
 # Events happen at a vendor now: vendor, type, sample, how many, whether their webhooks are lost, how their ids begin.
 fire() {

@@ -6,6 +6,7 @@
 //! It logs nothing. No error has a credential in it, even where the vendor's own words repeat one.
 
 mod error;
+mod listing;
 mod reason;
 #[cfg(test)]
 mod tests;
@@ -27,11 +28,11 @@ use ureq::{
     tls::{Certificate as Authority, PemItem, RootCerts, TlsConfig, parse_pem},
 };
 
-pub use self::{error::ApiError, reason::Reason};
+pub use self::{error::ApiError, listing::Listing, reason::Reason};
 use crate::{
     apis::{
-        Api, Call, Certificate, Delivery, Endpoint, Happened, Login, PART, Part, Shape, Wanted, check_certificate,
-        message, refuses,
+        Api, Call, Certificate, Delivery, Endpoint, Happened, Login, Part, Shape, Wanted, check_certificate, message,
+        refuses,
     },
     config::{ApiConfig, SourceConfig, is_loopback},
     secrets::Secret,
@@ -41,10 +42,6 @@ use crate::{
 const MOST_ANSWER: u64 = 8 << 20;
 /// Most parts of a list; none is near it.
 const MOST_PAGES: usize = 100;
-/// Parts of a list of certificates or events beside those that hold as many as are asked for: a part may be short.
-const MORE_PARTS: usize = 4;
-/// Bytes of such a list after which it is cut: some hundred thousand certificates.
-const MOST_LISTED: usize = 256 << 20;
 /// How often a call is made that may be made again.
 const ATTEMPTS: u32 = 4;
 /// The first pause between two attempts; each one after it is twice as long.
@@ -54,23 +51,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct ClientError(String);
-
-/// What an API lists, the newest first.
-#[derive(Debug)]
-pub struct Listing<T> {
-    /// The items, each once.
-    pub items: Vec<T>,
-    /// Whether these are all that were asked for.
-    pub is_whole: bool,
-    /// Items of another shape than the documents show, which were passed over.
-    pub odd: usize,
-}
-
-impl<T> Default for Listing<T> {
-    fn default() -> Self {
-        Listing { items: Vec::new(), is_whole: false, odd: 0 }
-    }
-}
 
 /// One account at a vendor.
 pub struct Client {
@@ -184,9 +164,7 @@ impl Client {
     /// See [`ApiError`].
     pub fn certificate(&self, call: &Call, id: &str) -> Result<Vec<u8>, ApiError> {
         let body = self.once(call)?;
-        let not_json = |_| self.odd(call, Shape { path: String::new(), wanted: "JSON" });
-        let answer = serde_json::from_slice(&body).map_err(not_json)?;
-        check_certificate(&answer, id).map_err(|shape| self.odd(call, shape))?;
+        check_certificate(&self.parse(call, &body)?, id).map_err(|shape| self.odd(call, shape))?;
         Ok(body)
     }
 
@@ -195,13 +173,10 @@ impl Client {
     /// # Errors
     /// See [`ApiError`].
     pub fn certificates(&self, most: usize, keep: bool) -> Result<Listing<Certificate>, ApiError> {
-        let read = |answer: &Value| {
-            let mut part = self.api.read_certificates(answer)?;
-            part.items.iter_mut().filter(|_| !keep).for_each(|item| item.object = Value::Null);
-            Ok(part)
+        let fetch = |after: Option<&str>, is_first| {
+            self.part(self.api.certificates(after), is_first, |answer| self.api.read_certificates(answer, keep))
         };
-        let facts = |item: &Certificate| (Some(item.id.clone()), Some(item.created));
-        self.listing(most, None, |after| self.api.certificates(after), read, facts)
+        listing::gather(most, None, fetch, |item| (Some(item.id.clone()), Some(item.created)))
     }
 
     /// What has happened since then, the newest first and about `most` of it; none where no document says how. `keep`: with the
@@ -210,59 +185,24 @@ impl Client {
     /// # Errors
     /// See [`ApiError`].
     pub fn happened(&self, since: Timestamp, most: usize, keep: bool) -> Result<Listing<Happened>, ApiError> {
-        let read = |answer: &Value| {
-            let mut part = self.api.read_happened(answer)?;
-            part.items.iter_mut().filter(|_| !keep).for_each(|item| item.object = Value::Null);
-            Ok(part)
+        let fetch = |after: Option<&str>, is_first| {
+            self.part(self.api.happened(after), is_first, |answer| self.api.read_happened(answer, keep))
         };
-        let facts = |item: &Happened| (item.id.clone(), item.created);
-        self.listing(most, Some(since), |after| self.api.happened(after), read, facts)
+        listing::gather(most, Some(since), fetch, |item| (item.id.clone(), item.created))
     }
 
-    /// Asks for part after part. A list ends with an empty part, or, where it descends, with an item before `since`. One that
-    /// gives nothing new in whole parts, or too many parts or bytes, is cut. `facts`: an item's id and time.
-    fn listing<T>(
+    /// A part of a list. A first one of which nothing is readable is of another shape altogether.
+    fn part<T>(
         &self,
-        most: usize,
-        since: Option<Timestamp>,
-        call: impl Fn(Option<&str>) -> Option<Call>,
+        call: Option<Call>,
+        is_first: bool,
         read: impl Fn(&Value) -> Result<Part<T>, Shape>,
-        facts: impl Fn(&T) -> (Option<String>, Option<Timestamp>),
-    ) -> Result<Listing<T>, ApiError> {
-        let (mut list, mut ids, mut after, mut bytes) = (Listing::default(), HashSet::new(), None, 0);
-        for _ in 0..most.div_ceil(PART) + MORE_PARTS {
-            let Some(call) = call(after.as_deref()) else { return Ok(Listing { is_whole: true, ..list }) };
-            let body = self.call(&call)?;
-            bytes += body.len();
-            let part = read(&self.parse(&call, &body)?).map_err(|shape| self.odd(&call, shape))?;
-            let part = if list.items.is_empty() { part.readable() } else { Ok(part) };
-            let part = part.map_err(|shape| self.odd(&call, shape))?;
-            list.odd += part.odd.len();
-            let (mut is_new, mut is_beyond, mut times) = (false, false, Vec::new());
-            let count = part.items.len() + part.odd.len();
-            list.is_whole = count == 0;
-            for item in part.items {
-                let (id, time) = facts(&item);
-                times.extend(time);
-                let is_old = time < since && time.is_some();
-                is_beyond |= is_old;
-                after.clone_from(&id);
-                if id.is_none_or(|id| ids.insert(id)) {
-                    is_new = true;
-                    list.items.extend(Some(item).filter(|_| !is_old));
-                }
-            }
-            // An odd one is new, too: there may be more behind it.
-            is_new |= part.last.as_ref().is_some_and(|last| ids.insert(last.clone()));
-            after = part.last.or(after);
-            list.is_whole |= is_beyond && descends(&times);
-            // A vendor that has no parts has given all of a short list.
-            list.is_whole |= !is_new && count < PART;
-            if list.is_whole || !is_new || after.is_none() || most <= list.items.len() || MOST_LISTED <= bytes {
-                return Ok(list);
-            }
-        }
-        Ok(list)
+    ) -> listing::Fetched<T> {
+        let Some(call) = call else { return Ok(None) };
+        let body = self.call(&call)?;
+        let part = read(&self.parse(&call, &body)?);
+        let part = part.and_then(|part| if is_first { part.readable() } else { Ok(part) });
+        Ok(Some((part.map_err(|shape| self.odd(&call, shape))?, body.len())))
     }
 
     fn json(&self, call: &Call) -> Result<Value, ApiError> {
@@ -347,11 +287,6 @@ impl Client {
 /// A pause so that several callers do not go in step: from half of it to one and a half.
 pub fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(0.5 + fastrand::f64())
-}
-
-/// Whether the newest come first. One time alone does not say so.
-fn descends(times: &[Timestamp]) -> bool {
-    times.is_sorted_by(|one, next| next <= one) && times.last() < times.first()
 }
 
 fn agent(config: &ApiConfig, base: &str) -> Result<Agent, ClientError> {

@@ -29,7 +29,7 @@ pub struct Certificate {
     pub created: Timestamp,
     /// When it changed last.
     pub updated: Timestamp,
-    /// The whole object.
+    /// The whole object, if it was to be kept.
     pub object: Value,
 }
 
@@ -44,7 +44,7 @@ pub struct Happened {
     pub created: Option<Timestamp>,
     /// The id of the thing that it speaks of.
     pub subject: Option<String>,
-    /// The whole event.
+    /// The whole event, if it was to be kept.
     pub object: Value,
 }
 
@@ -59,20 +59,20 @@ impl Api {
         Some(self.part(self.happened?, after))
     }
 
-    /// Reads the answer to [`Api::certificates`].
+    /// Reads the answer to [`Api::certificates`]. `keep`: with the whole objects.
     ///
     /// # Errors
     /// Another shape than the documents show.
-    pub fn read_certificates(&self, answer: &Value) -> Result<Part<Certificate>, Shape> {
-        self.read_all(answer, "a list of certificates", certificate)
+    pub fn read_certificates(&self, answer: &Value, keep: bool) -> Result<Part<Certificate>, Shape> {
+        self.read_all(answer, "a list of certificates", |at| certificate(answer, at, keep))
     }
 
-    /// Reads the answer to [`Api::happened`].
+    /// Reads the answer to [`Api::happened`]. `keep`: with the whole objects.
     ///
     /// # Errors
     /// Another shape than the documents show.
-    pub fn read_happened(&self, answer: &Value) -> Result<Part<Happened>, Shape> {
-        self.read_all(answer, "a list of events", happened)
+    pub fn read_happened(&self, answer: &Value, keep: bool) -> Result<Part<Happened>, Shape> {
+        self.read_all(answer, "a list of events", |at| happened(answer, at, keep))
     }
 
     fn part(&self, path: &str, after: Option<&str>) -> Call {
@@ -84,24 +84,25 @@ impl Api {
         &self,
         answer: &Value,
         wanted: &'static str,
-        read: fn(&Value, &str) -> Result<T, Shape>,
+        read: impl Fn(&str) -> Result<T, Shape>,
     ) -> Result<Part<T>, Shape> {
         let lists = || self.listed.iter().filter_map(|path| Some((*path, answer.pointer(path)?.as_array()?)));
         let (path, list) = lists().next().ok_or_else(|| Shape { path: String::new(), wanted })?;
-        Ok(Part::of(list, |index| read(answer, &format!("{path}/{index}"))))
+        Ok(Part::of(list, |index| read(&format!("{path}/{index}"))))
     }
 }
 
-fn certificate(answer: &Value, at: &str) -> Result<Certificate, Shape> {
-    let object = answer.pointer(at).cloned().unwrap_or_default();
+fn certificate(answer: &Value, at: &str, keep: bool) -> Result<Certificate, Shape> {
+    let object = answer.pointer(at).unwrap_or(&Value::Null);
     let created = moment(&object["created"]);
     let created = created.ok_or_else(|| Shape { path: format!("{at}/created"), wanted: "a time" })?;
     let updated = moment(&object["updated"]).unwrap_or(created);
+    let object = if keep { object.clone() } else { Value::Null };
     Ok(Certificate { id: id(answer, at)?, status: text(answer, at, "status")?, created, updated, object })
 }
 
-fn happened(answer: &Value, at: &str) -> Result<Happened, Shape> {
-    let object = answer.pointer(at).cloned().unwrap_or_default();
+fn happened(answer: &Value, at: &str, keep: bool) -> Result<Happened, Shape> {
+    let object = answer.pointer(at).unwrap_or(&Value::Null);
     // The object stands in `data`, or one level below, as in webhooks.
     let inner = object.pointer("/data/object").filter(|inner| inner.is_object()).unwrap_or(&object["data"]);
     let name = |value: &Value| match &value["id"] {
@@ -109,11 +110,13 @@ fn happened(answer: &Value, at: &str) -> Result<Happened, Shape> {
         Value::Number(id) => Some(id.to_string()),
         _ => None,
     };
-    let (id, subject) = (name(&object), name(inner));
+    let (id, subject) = (name(object), name(inner));
     if id.is_none() && subject.is_none() {
         return Err(Shape { path: format!("{at}/id"), wanted: "an id, nor is that of its thing" });
     }
-    Ok(Happened { id, event: text(answer, at, "type")?, created: moment(&object["created"]), subject, object })
+    let (event, created) = (text(answer, at, "type")?, moment(&object["created"]));
+    let object = if keep { object.clone() } else { Value::Null };
+    Ok(Happened { id, event, created, subject, object })
 }
 
 /// Unix seconds, or a date and time, in UTC where it names no zone.
@@ -150,9 +153,9 @@ mod tests {
     #[test]
     fn what_the_documents_show_is_read_and_what_they_demand_is_missed() {
         let list = json!([{"id": "cert_1", "status": "flagged", "created": 10, "updated": 20, "more": null}]);
-        let read = api().read_certificates(&list).unwrap().items.remove(0);
+        let read = api().read_certificates(&list, true).unwrap().items.remove(0);
         assert_eq!((read.created.as_second(), read.updated.as_second(), &read.object), (10, 20, &list[0]));
-        let path = |list: Value| api().read_certificates(&list).and_then(Part::readable).unwrap_err().path;
+        let path = |list: Value| api().read_certificates(&list, true).and_then(Part::readable).unwrap_err().path;
         assert_eq!(path(json!({"data": [{"id": "a", "status": "b"}]})), "/data/0/created");
         assert_eq!(path(json!([{"id": "a", "created": 1}])), "/0/status");
         assert_eq!(path(json!({})), "");
@@ -160,13 +163,16 @@ mod tests {
             {"id": "ev_1", "type": "policy.active", "created": 5, "data": {"id": "pl_1", "object": "policy"}},
             {"type": "certificate.flagged", "data": {"object": {"id": 7}}, "created": "1970-01-01T00:00:09.5"},
         ]);
-        let read = api().read_happened(&events).unwrap().items;
+        let read = api().read_happened(&events, true).unwrap().items;
         let facts = |happened: &Happened| {
             (happened.id.clone(), happened.created.map(Timestamp::as_second), happened.subject.clone())
         };
         assert_eq!(facts(&read[0]), (Some("ev_1".into()), Some(5), Some("pl_1".into())));
         assert_eq!(facts(&read[1]), (None, Some(9), Some("7".into())));
-        assert_eq!(api().read_happened(&json!([{"id": "a"}])).and_then(Part::readable).unwrap_err().path, "/0/type");
+        assert_eq!(
+            api().read_happened(&json!([{"id": "a"}]), true).and_then(Part::readable).unwrap_err().path,
+            "/0/type"
+        );
     }
     #[test]
     fn an_odd_item_is_counted_and_passed_over() {
@@ -177,7 +183,7 @@ mod tests {
             {"id": "cert_3", "status": "flagged"},
             {"id": "cert 4", "status": "flagged", "created": 10},
         ]);
-        let part = api().read_certificates(&list).unwrap();
+        let part = api().read_certificates(&list, true).unwrap();
         assert_eq!((part.items.len(), part.items[0].id.as_str(), part.odd.len()), (1, "cert_1", 3));
         assert_eq!(part.last, None, "nothing can be asked for behind it");
         let events = json!([
@@ -186,7 +192,7 @@ mod tests {
             {"id": "a\nb", "type": "t", "data": {"id": "pl_1"}},
             {"id": "ev_1", "type": "t", "data": {"id": "x".repeat(300)}},
         ]);
-        let part = api().read_happened(&events).unwrap();
+        let part = api().read_happened(&events, true).unwrap();
         let named: Vec<_> = part.items.iter().map(|item| (item.id.as_deref(), item.subject.as_deref())).collect();
         assert_eq!((named, part.odd.len()), (vec![(None, Some("pl_1")), (Some("ev_1"), None)], 2));
     }

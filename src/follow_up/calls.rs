@@ -16,15 +16,17 @@ use crate::{
     vendor_api::{ApiError, Client, ClientError},
 };
 
-/// Them.
+/// The client of one account, and its places.
 #[derive(Debug)]
 pub(super) struct Calls {
     client: Mutex<Arc<Client>>,
-    places: Places,
+    /// How many may be made at once.
+    pub(super) places: Places,
 }
 
+/// Where calls are made.
 #[derive(Debug)]
-struct Places {
+pub(super) struct Places {
     /// All of them.
     all: Arc<Semaphore>,
     /// Turns of events that have not failed: as many as places.
@@ -52,7 +54,18 @@ impl Places {
         Places { all, new, again }
     }
 
-    async fn place(&self, turn: Turn) -> Place {
+    /// Waits for the turn of a new event.
+    pub(super) async fn turn(&self) -> Turn {
+        Turn { _permit: one_of(&self.new).await }
+    }
+
+    /// Waits for the turn of an event that has failed before.
+    pub(super) async fn turn_again(&self) -> Turn {
+        Turn { _permit: one_of(&self.again).await }
+    }
+
+    /// Waits for a place.
+    pub(super) async fn place(&self, turn: Turn) -> Place {
         Place { _place: one_of(&self.all).await, _turn: turn }
     }
 }
@@ -69,21 +82,6 @@ impl Calls {
     /// See [`ClientError`].
     pub(super) fn new(source: &SourceConfig, most: usize) -> Result<Self, ClientError> {
         Ok(Calls { client: Mutex::new(Arc::new(Client::new(source)?)), places: Places::new(most) })
-    }
-
-    /// Waits for the turn of a new event.
-    pub(super) async fn turn(&self) -> Turn {
-        Turn { _permit: one_of(&self.places.new).await }
-    }
-
-    /// Waits for the turn of an event that has failed before.
-    pub(super) async fn turn_again(&self) -> Turn {
-        Turn { _permit: one_of(&self.places.again).await }
-    }
-
-    /// Waits for a place.
-    pub(super) async fn place(&self, turn: Turn) -> Place {
-        self.places.place(turn).await
     }
 
     /// Who asks now.
@@ -124,11 +122,11 @@ mod tests {
     use super::*;
 
     async fn new(places: &Places) -> Place {
-        places.place(Turn { _permit: one_of(&places.new).await }).await
+        places.place(places.turn().await).await
     }
 
     async fn failed(places: &Places) -> Place {
-        places.place(Turn { _permit: one_of(&places.again).await }).await
+        places.place(places.turn_again().await).await
     }
 
     #[tokio::test(start_paused = true)]
@@ -147,7 +145,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_turn_of_one_that_has_not_come_yet_keeps_no_place() {
         let places = Places::new(1);
-        let idle = Turn { _permit: one_of(&places.new).await };
+        let idle = places.turn().await;
         drop(failed(&places).await);
         let _place = places.place(idle).await;
     }

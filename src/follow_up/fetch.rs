@@ -63,7 +63,7 @@ pub(super) async fn certificate(
     turn: Turn,
 ) -> (Result<Bytes, ApiError>, Place) {
     let (mut pause, mut refusals, mut failing) = (FIRST_PAUSE, 0, None);
-    let mut place = calls.place(turn).await;
+    let mut place = calls.places.place(turn).await;
     loop {
         account.pace.wait().await;
         let client = calls.client();
@@ -91,7 +91,7 @@ pub(super) async fn certificate(
         drop(place);
         sleep(jittered(pause)).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
-        place = calls.place(calls.turn_again().await).await;
+        place = calls.places.place(calls.places.turn_again().await).await;
         if reason == Reason::Credential
             && let Err(error) = calls.renew(&account.source, &client)
         {
@@ -103,12 +103,12 @@ pub(super) async fn certificate(
 
 /// What an error means, and how long the vendor wants to be left alone.
 fn judge(error: &ApiError) -> (Reason, Option<Duration>) {
-    let reason = Reason::from(error);
-    let wait = match (reason, error) {
-        (Reason::RateLimited | Reason::Fault, ApiError::Refused { retry_after, .. }) => *retry_after,
-        _ => None,
-    };
-    (reason, wait)
+    match (Reason::from(error), error) {
+        (reason @ (Reason::RateLimited | Reason::Fault), ApiError::Refused { retry_after, .. }) => {
+            (reason, *retry_after)
+        }
+        (reason, _) => (reason, None),
+    }
 }
 
 /// Whether waiting does not mend it.

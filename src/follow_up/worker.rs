@@ -76,7 +76,7 @@ async fn work(
             _ = keep.tick() => consumer.keep().await?,
             Some(ticket) = tasks.join_next() => consumer.acknowledge(ticket?).await?,
             // A new one is taken only when it is about to be asked for.
-            next = calls.turn(), if turn.is_none() => turn = Some(next),
+            next = calls.places.turn(), if turn.is_none() => turn = Some(next),
             taken = consumer.next(has_room) => {
                 let (record, ticket) = taken?;
                 let Some(cause) = account.cause(&record) else {
@@ -92,8 +92,7 @@ async fn work(
             }
         }
     }
-    consumer.keep().await?;
-    Ok(())
+    Ok(consumer.keep().await?)
 }
 
 /// Waits until it is to stop, or nobody is left to say so.

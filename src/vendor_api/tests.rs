@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::json;
 
-use super::*;
+use super::{listing::MORE_PARTS, *};
 use crate::{apis, vendors::Vendor};
 
 /// A client of a vendor that answers so to the nth call.

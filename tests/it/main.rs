@@ -113,6 +113,7 @@ mod operator {
     mod provision;
     mod quarantine;
     mod reconcile;
+    mod reconcile_killed;
     mod replay;
     mod timeline;
 }

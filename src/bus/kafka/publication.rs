@@ -9,7 +9,7 @@ use std::{
 use rdkafka::{
     Message as _,
     error::{KafkaError, RDKafkaErrorCode},
-    message::{Header, Headers as _, OwnedHeaders, OwnedMessage},
+    message::{Header, Headers as _, OwnedHeaders, OwnedMessage, ToBytes},
     producer::{
         DeliveryFuture, FutureRecord,
         future_producer::{Delivery, OwnedDeliveryResult},
@@ -63,7 +63,7 @@ impl Shared {
         Ok(UnderWay { shared: Arc::clone(self), delivery, attributes: message.attributes.clone(), ends })
     }
 
-    fn send(&self, record: FutureRecord<'_, str, [u8]>) -> Result<DeliveryFuture, PublishError> {
+    fn send<K: ToBytes + ?Sized>(&self, record: FutureRecord<'_, K, [u8]>) -> Result<DeliveryFuture, PublishError> {
         self.producer.load().send_result(record).map_err(|(error, _record)| self.failed(&error))
     }
 
@@ -139,8 +139,7 @@ impl Shared {
         let (key, payload) = (message.key().unwrap_or_default(), message.payload().unwrap_or_default());
         let mut record = FutureRecord::to(&catch_all).key(key).payload(payload);
         record.headers = message.headers().cloned();
-        let sent = self.producer.load().send_result(record).map_err(|(error, _record)| self.failed(&error));
-        match flat(sent?.await) {
+        match flat(self.send(record)?.await) {
             Ok(_) => Ok(Ack::Stored),
             Err((code, _)) if is_unknown_topic(code) => Err(PublishError::Unroutable),
             Err((code, message)) => Err(self.refusal(code, message.as_ref())),

@@ -89,15 +89,9 @@ impl Consumer {
         let consumer = refusals.or(made).await.map_err(|error| failed(&error))?;
         let messages = consumer.stream().max_messages_per_batch(most).heartbeat(PROGRESS_EVERY).messages();
         let messages = messages.await.map_err(|error| failed(&error))?;
-        Ok(Consumer {
-            stream: nats.stream.clone(),
-            name: name.into(),
-            messages,
-            out: BTreeMap::new(),
-            waiting: VecDeque::new(),
-            number: 0,
-            progress_due: Instant::now() + PROGRESS_EVERY,
-        })
+        let (stream, name, progress_due) = (nats.stream.clone(), name.into(), Instant::now() + PROGRESS_EVERY);
+        let (out, waiting) = (BTreeMap::new(), VecDeque::new());
+        Ok(Consumer { stream, name, messages, out, waiting, number: 0, progress_due })
     }
 
     /// The next one. Without room what comes waits here and is spoken of: the server gives out ahead of us.

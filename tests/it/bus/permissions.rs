@@ -45,6 +45,16 @@ fn said(output: &Output, success: bool) -> String {
     text
 }
 
+/// The gateway's login, which is in use, and that of `provision` read no event; that of `tail` does.
+fn assert_only_tail_reads(setup: &Setup) {
+    assert_reads_nothing(setup);
+    as_user(setup, "hookbus-provision");
+    assert_reads_nothing(setup);
+    as_user(setup, "hookbus-tail");
+    let lines = tail(setup.path(), &["--from-start", "--count", "1"]);
+    assert!(lines[0].contains("evt_permissions"), "{lines:?}");
+}
+
 /// A `tail` that may not read ends with an error or waits for ever: this one ends, and prints nothing.
 fn assert_reads_nothing(setup: &Setup) {
     assert_reads_nothing_of(setup, ">");
@@ -139,13 +149,7 @@ fn nats_each_command_works_with_its_own_permissions_and_no_others() {
     assert_eq!(gateway.metric(r#"bus_publish_total{result="ok"}"#), 1.0);
     // It may read the stream's settings.
     gateway.wait_for_log(|line| line["message"].as_str().is_some_and(|text| text.contains("an acknowledgement means")));
-    assert_reads_nothing(&gateway.setup);
-
-    as_user(&gateway.setup, "hookbus-provision");
-    assert_reads_nothing(&gateway.setup);
-    as_user(&gateway.setup, "hookbus-tail");
-    let lines = tail(gateway.setup.path(), &["--from-start", "--count", "1"]);
-    assert!(lines[0].contains("evt_permissions"), "{lines:?}");
+    assert_only_tail_reads(&gateway.setup);
 
     // Nor can those two publish.
     for user in ["hookbus-provision", "hookbus-tail"] {
@@ -295,13 +299,7 @@ fn kafka_each_command_works_with_its_own_permissions_and_no_others() {
     assert_eq!(broker.records(TOPIC).len(), 1);
     // One copy, read from the settings: it may ask for them.
     gateway.wait_for_metric(r#"bus_durability_info{bus="kafka",class="memory"}"#, 1.0);
-    assert_reads_nothing(&gateway.setup);
-
-    as_user(&gateway.setup, "hookbus-provision");
-    assert_reads_nothing(&gateway.setup);
-    as_user(&gateway.setup, "hookbus-tail");
-    let lines = tail(gateway.setup.path(), &["--from-start", "--count", "1"]);
-    assert!(lines[0].contains("evt_permissions"), "{lines:?}");
+    assert_only_tail_reads(&gateway.setup);
 
     for user in ["hookbus-provision", "hookbus-tail"] {
         as_user(&gateway.setup, user);

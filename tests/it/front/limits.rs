@@ -229,18 +229,7 @@ fn one_connection_too_many_is_503_and_closed() {
 /// What a body takes of the budget it holds until the bus has it: here the disk is slow.
 #[test]
 fn a_body_on_its_way_to_the_bus_holds_its_budget() {
-    let slow = "inject=fdatasync:delay_enter=3000000";
-    let gateway = Setup::new("", "").start_under(&[
-        "strace",
-        "-f",
-        "-qq",
-        "-o",
-        "/dev/null",
-        "-e",
-        "trace=fdatasync",
-        "-e",
-        slow,
-    ]);
+    let gateway = Setup::new("", "").start_on_a_disk_with("delay_enter=3000000");
     let body = sample(BODY);
     let mut connection = gateway.connect();
     connection.send([post_head(POLICY, &body, &signature(POLICY, &body)).as_bytes(), &body].concat());

@@ -38,17 +38,7 @@ fn numbers(setup: &Setup, count: usize) -> Vec<u64> {
 #[test]
 fn no_answer_before_fsync() {
     let held = Duration::from_secs(1);
-    let gateway = Setup::new("", "").start_under(&[
-        "strace",
-        "-f",
-        "-qq",
-        "-o",
-        "/dev/null",
-        "-e",
-        "trace=fdatasync",
-        "-e",
-        "inject=fdatasync:delay_enter=1000000",
-    ]);
+    let gateway = Setup::new("", "").start_on_a_disk_with("delay_enter=1000000");
     let body = sample(BODY);
     let mut connection = gateway.connect();
     let begin = Instant::now();
@@ -97,17 +87,7 @@ fn write_fsync_answer_in_this_order() {
 /// 200 again as soon as it works, without help.
 #[test]
 fn a_failing_disk_loses_nothing_and_mends_itself() {
-    let gateway = Setup::new("", "").start_under(&[
-        "strace",
-        "-f",
-        "-qq",
-        "-o",
-        "/dev/null",
-        "-e",
-        "trace=fdatasync",
-        "-e",
-        "inject=fdatasync:error=EIO:when=2..6",
-    ]);
+    let gateway = Setup::new("", "").start_on_a_disk_with("error=EIO:when=2..6");
     let (mut answered, mut refused) = (Vec::new(), 0);
     let deadline = Instant::now() + Duration::from_secs(60);
     for number in 0..20 {
@@ -170,17 +150,7 @@ fn order_is_kept() {
 /// The work goes on when the sender hangs up, or only half closes, before the answer.
 #[test]
 fn an_event_outlives_its_sender() {
-    let mut gateway = Setup::new("", "").start_under(&[
-        "strace",
-        "-f",
-        "-qq",
-        "-o",
-        "/dev/null",
-        "-e",
-        "trace=fdatasync",
-        "-e",
-        "inject=fdatasync:delay_enter=300000",
-    ]);
+    let mut gateway = Setup::new("", "").start_on_a_disk_with("delay_enter=300000");
     let send = |number| {
         let body = numbered(number, 1);
         let mut connection = gateway.connect();

@@ -95,6 +95,12 @@ secret_files = ["secrets/audit1"]
         self.start_under(&[])
     }
 
+    /// Starts the gateway on a disk whose `fdatasync` does as strace injects it, such as `error=EIO:when=2..6`.
+    pub fn start_on_a_disk_with(self, fault: &str) -> Gateway {
+        let injected = format!("inject=fdatasync:{fault}");
+        self.start_under(&["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", &injected])
+    }
+
     /// Starts the gateway as the child of another command, such as strace.
     pub fn start_under(self, wrapper: &[&str]) -> Gateway {
         let mut words = wrapper.to_vec();
