@@ -28,7 +28,7 @@ use rdkafka::{
 };
 use tokio::net::TcpListener;
 
-use crate::{brokers::runtime, events::Forge, report::Latencies};
+use crate::{brokers::runtime, events::Forge, quantiles::Latencies};
 
 /// The stream, the subject and the topic of the bare producers.
 pub const BARE: &str = "bare";

@@ -1,8 +1,8 @@
 //! The whole gateway against what it is made of: `make bench`.
 //!
 //! hookbus (the release binary) on each bus and on its spool, beside a bare hyper server and a bare producer of each
-//! broker, all running at once and measured in turn; real brokers, started and stopped here. Prints the page that lies in
-//! `docs/benchmark.md`.
+//! broker, all running at once and measured in turn, at full load and, in an open loop, at half of it; real brokers, started
+//! and stopped here. Prints the page that lies in `docs/benchmark.md`.
 //!
 //! `--test`: one short round, for CI. `--short`: the main row alone. `--rounds N`, `--events N`. `--only WORD`: the
 //! subjects whose label has it, to profile one of them. `--output DIRECTORY`: also writes the page and its plot there.
@@ -20,10 +20,14 @@ mod bare;
 mod brokers;
 mod events;
 mod hookbus;
+mod latency;
 mod load;
+mod machine;
 mod plot;
 mod process;
+mod quantiles;
 mod report;
+mod spread;
 mod subject;
 
 use std::{fs, path::PathBuf, time::Instant};
@@ -38,6 +42,8 @@ use self::{
 const FIRST: Size = Size { parallel: 64, events: 10_000 };
 /// Rounds of the rows beside the main one.
 const SIDE_ROUNDS: usize = 3;
+/// A window at half of the full load: long enough that p99.9 is of more than a dozen events.
+const HALF_SECONDS: f64 = 5.0;
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -77,6 +83,7 @@ impl Options {
             vec![
                 (size(64, main_events), rounds),
                 (size(1, 4_000), side),
+                (size(8, 12_000), side),
                 (size(256, 40_000), side),
                 (size(1_000, 40_000), side),
             ]
@@ -108,9 +115,11 @@ fn bench(options: &Options) {
     }
     let rows: Vec<Row> =
         options.plan.iter().map(|(size, rounds)| measure(*size, *rounds, &mut subjects, &mut forge)).collect();
+    let (rounds, seconds) = if options.smoke { (1, 0.1) } else { (options.plan[0].1, HALF_SECONDS) };
+    let halves = latency::measure(&rows[0], rounds, seconds, &mut subjects, &mut forge);
     subjects.iter().for_each(|subject| subject.check(&brokers));
     let drained = drain(&subjects, &mut brokers);
-    let page = report::page(&rows, drained.as_ref(), options.command.trim_end_matches([' ', '-']));
+    let page = report::page(&rows, &halves, drained.as_ref(), options.command.trim_end_matches([' ', '-']));
     println!("{page}");
     if let (Some(directory), Some(main_row)) = (&options.output, rows.first()) {
         fs::create_dir_all(directory).expect("a folder");
@@ -122,7 +131,7 @@ fn bench(options: &Options) {
         .flat_map(|row| row.windows.iter().flat_map(|(_, windows)| windows))
         .map(|window| window.refused)
         .sum();
-    assert_eq!(refused, 0, "answers other than 2xx");
+    assert_eq!(refused + latency::refused(&halves), 0, "answers other than 2xx");
 }
 
 /// All subjects in turn, round by round, each round beginning with another one.

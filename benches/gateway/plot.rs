@@ -3,7 +3,8 @@
 use std::fmt::{self, Write as _};
 
 use crate::{
-    report::{Row, Spread},
+    report::Row,
+    spread::Spread,
     subject::{Kind, Window},
 };
 

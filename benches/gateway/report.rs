@@ -1,32 +1,14 @@
 //! What was measured, as a page: tables, ratios, and what a reader needs to do it again.
 
-use std::{
-    fmt::{self, Write as _},
-    fs,
-    time::Duration,
-};
+use std::fmt::{self, Write as _};
 
 use crate::{
     brokers::{KafkaBroker, NatsServer},
+    latency::{self, Half},
+    machine,
+    spread::Spread,
     subject::{Kind, Size, Window},
 };
-
-/// Milliseconds at three quantiles.
-#[derive(Debug, Clone, Copy)]
-pub struct Latencies {
-    pub p50: f64,
-    pub p99: f64,
-    pub p999: f64,
-}
-
-impl Latencies {
-    pub fn of(mut latencies: Vec<Duration>) -> Self {
-        latencies.sort_unstable();
-        let at = |per_mille: usize| latencies[(latencies.len() * per_mille / 1000).min(latencies.len() - 1)];
-        let [p50, p99, p999] = [500, 990, 999].map(|per_mille| at(per_mille).as_secs_f64() * 1e3);
-        Latencies { p50, p99, p999 }
-    }
-}
 
 /// All rounds at one number of connections.
 pub struct Row {
@@ -43,37 +25,8 @@ pub struct Drained {
     pub cpu: f64,
 }
 
-/// Median, least and most of the rounds.
-#[derive(Debug, Clone, Copy)]
-pub struct Spread {
-    pub median: f64,
-    pub least: f64,
-    pub most: f64,
-}
-
-impl Spread {
-    pub fn of(values: impl Iterator<Item = f64>) -> Self {
-        let mut values: Vec<f64> = values.collect();
-        values.sort_unstable_by(f64::total_cmp);
-        let middle = (values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0;
-        Spread { median: middle, least: values[0], most: values[values.len() - 1] }
-    }
-}
-
-impl fmt::Display for Spread {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Spread { median, least, most } = self;
-        if *median < 100.0 {
-            write!(f, "{median:.2} ({least:.2}-{most:.2})")
-        } else {
-            let thousands = |n: f64| format!("{:.1}k", n / 1000.0);
-            write!(f, "{} ({}-{})", thousands(*median), thousands(*least), thousands(*most))
-        }
-    }
-}
-
 impl Row {
-    fn of(&self, wanted: Kind) -> Option<&[Window]> {
+    pub fn of(&self, wanted: Kind) -> Option<&[Window]> {
         self.windows.iter().find(|(kind, _)| *kind == wanted).map(|(_, windows)| windows.as_slice())
     }
 
@@ -88,7 +41,8 @@ impl Row {
     fn table(&self, page: &mut String) -> fmt::Result {
         let (Size { parallel, events }, rounds) =
             (self.size, self.windows.first().map_or(0, |(_, windows)| windows.len()));
-        writeln!(page, "\n## {parallel} connections\n\n{rounds} rounds of {events} events.\n")?;
+        let connections = if parallel == 1 { "connection" } else { "connections" };
+        writeln!(page, "\n## {parallel} {connections}\n\n{rounds} rounds of {events} events.\n")?;
         writeln!(
             page,
             "| subject | events/s | p50 ms | p99 ms | p99.9 ms | CPU s / 100k | broker's CPU s / 100k | peak RSS MiB | not 2xx |"
@@ -126,7 +80,7 @@ fn line(kind: Kind, windows: &[Window], page: &mut String) -> fmt::Result {
 }
 
 /// The whole page. `command`: what made it.
-pub fn page(rows: &[Row], drained: Option<&Drained>, command: &str) -> String {
+pub fn page(rows: &[Row], halves: &[Half], drained: Option<&Drained>, command: &str) -> String {
     let mut page = format!(
         "# Benchmark\n\nMade by `{command}` on {date}; {machine}; load generator, subjects and brokers share it. \
          hookbus {version} ({revision}), rustc {rustc}, {nats}, {kafka}, {crates}, librdkafka {librdkafka}.\n\n\
@@ -138,7 +92,7 @@ pub fn page(rows: &[Row], drained: Option<&Drained>, command: &str) -> String {
          Ratios compare; figures of two machines or two days do not.\n\n\
          ![CPU time and throughput](benchmark.svg)\n",
         date = jiff::Timestamp::now().strftime("%Y-%m-%d"),
-        machine = machine(),
+        machine = machine::machine(),
         version = env!("CARGO_PKG_VERSION"),
         revision = env!("HOOKBUS_REVISION"),
         rustc = env!("HOOKBUS_RUSTC"),
@@ -149,6 +103,7 @@ pub fn page(rows: &[Row], drained: Option<&Drained>, command: &str) -> String {
     );
     // Writing to a String cannot fail.
     let _infallible = rows.iter().try_for_each(|row| row.table(&mut page));
+    let _infallible = latency::table(halves, &mut page);
     if let Some(Drained { events, seconds, cpu }) = drained {
         let _infallible = writeln!(
             page,
@@ -158,18 +113,6 @@ pub fn page(rows: &[Row], drained: Option<&Drained>, command: &str) -> String {
         );
     }
     page
-}
-
-fn machine() -> String {
-    let field = |file: &str, name: &str| {
-        let text = fs::read_to_string(file).expect("a file of the kernel");
-        let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
-        line.split_once(':').map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
-    };
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let memory =
-        field("/proc/meminfo", "MemTotal").trim_end_matches(" kB").parse::<f64>().expect("a number") / 1_048_576.0;
-    format!("{}, {cores} cores, {memory:.0} GiB", field("/proc/cpuinfo", "model name"))
 }
 
 /// The clients' versions, from the lock file.

@@ -14,7 +14,7 @@ use crate::{
     hookbus::{Gateway, Setup},
     load::Load,
     process::{cpu_seconds, forget_peak, peak_rss},
-    report::Latencies,
+    quantiles::Latencies,
 };
 
 /// Everything that is measured.
@@ -96,6 +96,17 @@ pub struct Window {
     pub cpu: f64,
     pub broker_cpu: Option<f64>,
     pub peak_rss: u64,
+    pub refused: usize,
+}
+
+/// What one window of an open loop gave.
+#[derive(Debug, Clone, Copy)]
+pub struct Paced {
+    pub latencies: Latencies,
+    /// The generator's own delay at 99 %, milliseconds.
+    pub late: f64,
+    /// The share of the time in which the generator was busy.
+    pub busy: f64,
     pub refused: usize,
 }
 
@@ -188,6 +199,23 @@ impl Subject {
             peak_rss: peak_rss(pid),
             refused,
         }
+    }
+
+    /// Offers it so many events a second for a while.
+    pub fn pace(&mut self, connections: usize, per_second: f64, seconds: f64, forge: &mut Forge) -> Paced {
+        let address = match &self.door {
+            Door::Hyper(_, address) | Door::Hookbus(Gateway { address, .. }) => *address,
+            Door::Producer(_) => panic!("{} speaks no HTTP", self.kind.label()),
+        };
+        let events = (per_second * seconds).ceil() as usize;
+        let size = Size { parallel: connections, events };
+        let (warm_up, requests) = (forge.requests(size.warm_up()), forge.requests(events));
+        let mut load = Load::open(address, connections);
+        let warmed = load.run(warm_up);
+        let run = load.run_at(per_second, requests);
+        let refused = warmed.refused + run.refused;
+        self.acknowledged += (size.warm_up() + events - refused) as u64;
+        Paced { latencies: Latencies::of(run.latencies), late: Latencies::of(run.late).p99, busy: run.busy, refused }
     }
 
     /// Whether what it has acknowledged is stored, each event once: nothing it said was for show.
