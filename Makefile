@@ -1,7 +1,7 @@
 # The verbs of this repository. `make demo` needs the Rust toolchain; `make test` also Go, Java with Maven,
 # Python and Node. They set up the rest on Debian or Ubuntu.
 
-.PHONY: help house config-example demo vendors test simulate rolling strangers lint bench cost fuzz fuzz-smoke fuzz-properties mutants schemas tools ci clean chart chart-readme image soak pictures cluster cluster-short cluster-test
+.PHONY: help house config-example demo vendors test simulate rolling strangers lint bench cost scale fuzz fuzz-smoke fuzz-properties mutants schemas tools ci clean chart chart-readme image soak pictures cluster cluster-short cluster-test
 
 help: ## these verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -77,6 +77,9 @@ cost: tools ## count what an event costs on each bus: allocations, system calls,
 	@scripts/cost-tools.sh
 	cargo bench --locked --bench cost -- --output docs
 
+scale: tools ## measure hookbus as connections, sources, subjects, bodies and the number of events grow (writes docs/scale.md)
+	cargo bench --locked --bench scale -- --output docs
+
 pictures: tools ## draw the dashboard from a real Prometheus, through an outage and a rotation (writes docs/dashboard.png)
 	@scripts/plot-tools.sh
 	HOOKBUS_PICTURE=docs/dashboard.png cargo test --locked --quiet --test it pictures
@@ -109,7 +112,7 @@ tools: ## fetch the tools that tests use into target/tools
 	@scripts/tools.sh
 
 ci: lint test simulate fuzz-smoke ## what CI runs after demo and vendors
-	cargo bench --locked --profile dev --bench rooms --bench gateway --bench cost -- --test
+	cargo bench --locked --profile dev --bench rooms --bench gateway --bench cost --bench scale -- --test
 	tests/cluster/run
 
 clean: ## remove everything that was built or fetched

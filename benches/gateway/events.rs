@@ -14,6 +14,11 @@ pub const SECRET: &str = "whsec_Zm9vYmFyMTA5OXBvbGljeQ";
 /// The type of every event.
 pub const TYPE: &str = "policy.active";
 
+/// The path of a source by its number, for gateways that have several.
+pub fn path(source: usize) -> String {
+    if source == 0 { PATH.into() } else { format!("{PATH}/s{source:03}") }
+}
+
 /// 714 bytes: a documented example, whose ids are replaced by others of the same length.
 const SAMPLE: &str = include_str!("../../src/vendors/policy1099/samples/event_api/policy.active.json");
 const SAMPLE_ID: &str = "ev_M4nBvC7xZaQ2wSe5Rd000";
@@ -57,22 +62,31 @@ impl Forge {
         Forge { run: fastrand::u32(..), next: 0, secret }
     }
 
+    /// One event's id and its entity's, which no other event has.
+    pub fn ids(&mut self) -> (String, String) {
+        self.next += 1;
+        (format!("ev_{:08x}{:013}", self.run, self.next), format!("pl_{:010}", self.next))
+    }
+
     /// One body and its event id.
     pub fn body(&mut self) -> (String, String) {
-        self.next += 1;
-        let id = format!("ev_{:08x}{:013}", self.run, self.next);
-        let entity = format!("pl_{:010}", self.next);
+        let (id, entity) = self.ids();
         (SAMPLE.replace(SAMPLE_ID, &id).replace(SAMPLE_ENTITY, &entity), id)
     }
 
     /// Whole HTTP requests, signed now.
     pub fn requests(&mut self, count: usize) -> Batch {
+        self.requests_of(count, |forge, _| (PATH.into(), forge.body().0))
+    }
+
+    /// The same with paths and bodies of the caller's, made by number.
+    pub fn requests_of(&mut self, count: usize, make: impl Fn(&mut Forge, usize) -> (String, String)) -> Batch {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_secs();
         let mut batch = Batch::default();
-        for _ in 0..count {
-            let (body, _) = self.body();
+        for number in 0..count {
+            let (path, body) = make(self, number);
             let mut head = format!(
-                "POST {PATH} HTTP/1.1\r\nhost: hookbus\r\ncontent-type: application/json\r\ncontent-length: {}\r\n",
+                "POST {path} HTTP/1.1\r\nhost: hookbus\r\ncontent-type: application/json\r\ncontent-length: {}\r\n",
                 body.len()
             );
             for (name, value) in sign::headers(Vendor::Policy1099, &self.secret, now.cast_signed(), body.as_bytes()) {

@@ -1,6 +1,7 @@
 //! hookbus as an operator runs it: the release binary, a configuration file, its log read through a pipe.
 
 use std::{
+    fmt::Write as _,
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
@@ -11,12 +12,27 @@ use std::{
 
 use crate::{
     brokers::{KafkaBroker, NatsServer},
-    events::{PATH, SECRET},
+    events::{SECRET, path},
     process::Kept,
 };
 
 /// The binary under measure.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_hookbus");
+
+/// What a configuration has beside its bus.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    /// Number of its sources.
+    pub sources: usize,
+    /// `bus.subject`, if it is not the default.
+    pub subject: Option<&'static str>,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Shape { sources: 1, subject: None }
+    }
+}
 
 /// A folder with a configuration.
 pub struct Setup {
@@ -33,29 +49,54 @@ pub struct Gateway {
 impl Setup {
     /// On the embedded bus.
     pub fn on_journal(directory: PathBuf) -> Self {
-        Setup::new(directory, "kind = \"journal\"")
+        Setup::on_journal_as(directory, Shape::default())
     }
 
     /// On a stream of that server, which is made here.
     pub fn on_nats(directory: PathBuf, server: &NatsServer) -> Self {
-        let bus = format!("kind = \"nats\"\n[bus.nats]\nservers = [\"{}\"]", server.url());
-        Setup::new(directory, &format!("{bus}\n[bus.nats.provision]\nreplicas = 1")).provision()
+        Setup::on_nats_as(directory, server, Shape::default())
     }
 
     /// On topics of that broker, which are made here.
     pub fn on_kafka(directory: PathBuf, broker: &KafkaBroker) -> Self {
-        let bus = format!("kind = \"kafka\"\n[bus.kafka]\nbrokers = [\"{}\"]", broker.address());
-        Setup::new(directory, &format!("{bus}\n[bus.kafka.provision]\nreplication = 1\nmin_insync = 1")).provision()
+        Setup::on_kafka_as(directory, broker, Shape::default())
     }
 
-    /// `bus`: the keys of `[bus]`, and its tables. Everything else is as it comes.
-    fn new(directory: PathBuf, bus: &str) -> Self {
+    /// The same in another shape.
+    pub fn on_journal_as(directory: PathBuf, shape: Shape) -> Self {
+        Setup::new(directory, "journal", "", shape)
+    }
+
+    /// The same in another shape.
+    pub fn on_nats_as(directory: PathBuf, server: &NatsServer, shape: Shape) -> Self {
+        let tables = format!("[bus.nats]\nservers = [\"{}\"]\n[bus.nats.provision]\nreplicas = 1\n", server.url());
+        Setup::new(directory, "nats", &tables, shape).provision()
+    }
+
+    /// The same in another shape.
+    pub fn on_kafka_as(directory: PathBuf, broker: &KafkaBroker, shape: Shape) -> Self {
+        let tables = format!("[bus.kafka]\nbrokers = [\"{}\"]\n[bus.kafka.provision]\n", broker.address());
+        Setup::new(directory, "kafka", &format!("{tables}replication = 1\nmin_insync = 1\n"), shape).provision()
+    }
+
+    /// `tables`: those below `[bus]`. Everything that is not said is as it comes.
+    fn new(directory: PathBuf, kind: &str, tables: &str, shape: Shape) -> Self {
         fs::create_dir(&directory).expect("a folder");
         fs::write(directory.join("secret"), SECRET).expect("a secret");
-        let text = format!(
-            "[listener]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n[bus]\n{bus}\n[[sources]]\n\
-             name = \"acme\"\nvendor = \"1099policy\"\npath = \"{PATH}\"\nsecret_files = [\"secret\"]\n"
-        );
+        let mut text = "[listener]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n".to_owned();
+        // Writing to a String cannot fail.
+        let _infallible = writeln!(text, "[bus]\nkind = \"{kind}\"");
+        if let Some(subject) = shape.subject {
+            let _infallible = writeln!(text, "subject = \"{subject}\"");
+        }
+        text.push_str(tables);
+        for number in 0..shape.sources {
+            let (name, path) = (source(number), path(number));
+            let _infallible = writeln!(
+                text,
+                "[[sources]]\nname = \"{name}\"\nvendor = \"1099policy\"\npath = \"{path}\"\nsecret_files = [\"secret\"]"
+            );
+        }
         fs::write(directory.join("hookbus.toml"), text).expect("a configuration");
         Setup { directory }
     }
@@ -90,6 +131,11 @@ impl Setup {
         let address = |key: &str| serving[key].as_str().and_then(|text| text.parse().ok()).expect("an address");
         Gateway { address: address("address"), admin: address("admin_address"), process }
     }
+}
+
+/// The name of a source by its number.
+pub fn source(number: usize) -> String {
+    if number == 0 { "acme".into() } else { format!("s{number:03}") }
 }
 
 impl Gateway {
