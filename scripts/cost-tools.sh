@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs what `make cost` counts with, where it is missing: valgrind (instructions), perf (system calls, wake-ups), ss (bytes on
+# Installs what `make cost` counts with, where it is missing: valgrind and objdump (instructions), perf (system calls, wake-ups), ss (bytes on
 # the wire).
 set -euo pipefail
 
 missing=()
-for need in valgrind:valgrind perf:linux-perf ss:iproute2; do
+for need in valgrind:valgrind perf:linux-perf ss:iproute2 objdump:binutils; do
   command -v "${need%%:*}" >/dev/null || missing+=("${need##*:}")
 done
 [ ${#missing[@]} -gt 0 ] || exit 0

@@ -3,7 +3,12 @@
 //! A machine that is busy changes nothing in them, so they compare from day to day; two runs differ by how many events a
 //! group happens to have.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    collections::{HashMap, HashSet},
+    fs,
+    path::Path,
+    process::Command,
+};
 
 /// What one process did between two looks.
 #[derive(Debug, Clone, Copy)]
@@ -11,6 +16,8 @@ pub struct Work {
     pub instructions: f64,
     /// Calls of the C library's allocator, those of C code included.
     pub allocations: f64,
+    /// Instructions that lock.
+    pub locked: f64,
 }
 
 const ALLOCATORS: [&str; 5] = ["malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc"];
@@ -20,8 +27,15 @@ const DUMP: &str = "callgrind.out";
 /// The command line that runs another one with one worker, under valgrind.
 pub fn words(words: &[&str]) -> Vec<String> {
     // valgrind runs one thread at a time; in turns, as cores would.
-    let valgrind =
-        ["valgrind", "--tool=callgrind", "--quiet", "--callgrind-out-file=callgrind.out.%p", "--fair-sched=yes"];
+    let valgrind = [
+        "valgrind",
+        "--tool=callgrind",
+        "--quiet",
+        "--callgrind-out-file=callgrind.out.%p",
+        "--fair-sched=yes",
+        "--dump-instr=yes",
+        "--compress-pos=no",
+    ];
     let all = ["env", "HOOKBUS__LISTENER__WORKERS=1"].iter().chain(&valgrind).chain(words);
     all.map(|word| (*word).to_owned()).collect()
 }
@@ -50,24 +64,54 @@ fn control(pid: u32, order: &str) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A dump names each function once, `fn=(12) name`, and by its number from then on; `calls=` follows `cfn=`.
+/// A dump names each function and each program file once, `fn=(12) name`, and by its number from then on; `calls=` follows `cfn=`.
+/// Any other line is an instruction: its place in the file, its source line, and how often it ran.
 fn read(text: &str) -> Work {
-    let mut work = Work { instructions: 0.0, allocations: 0.0 };
+    let mut work = Work { instructions: 0.0, allocations: 0.0, locked: 0.0 };
     let (mut numbers, mut is_allocator) = (Vec::new(), false);
-    for line in text.lines() {
+    let (mut files, mut file) = (HashMap::new(), "");
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
         if let Some(total) = line.strip_prefix("totals: ") {
             work.instructions = total.parse().expect("a number");
-        } else if let Some(calls) = line.strip_prefix("calls=").filter(|_| is_allocator) {
-            work.allocations += calls.split(' ').next().and_then(|calls| calls.parse::<f64>().ok()).expect("a number");
+        } else if let Some(calls) = line.strip_prefix("calls=") {
+            if is_allocator {
+                work.allocations +=
+                    calls.split(' ').next().and_then(|calls| calls.parse::<f64>().ok()).expect("a number");
+            }
+            // What was called has run elsewhere.
+            lines.next();
         } else if let Some((key @ ("fn" | "cfn"), function)) = line.split_once('=') {
             let (number, name) = function.split_once(' ').unwrap_or((function, ""));
             if ALLOCATORS.contains(&name) {
-                numbers.push(number.to_owned());
+                numbers.push(number);
             }
             if key == "cfn" {
-                is_allocator = numbers.iter().any(|known| known == number);
+                is_allocator = numbers.contains(&number);
             }
+        } else if let Some((key @ ("ob" | "cob"), object)) = line.split_once('=') {
+            let (number, name) = object.split_once(' ').unwrap_or((object, ""));
+            if !name.is_empty() {
+                files.insert(number, locked(name));
+            }
+            if key == "ob" {
+                file = number;
+            }
+        } else if let Some((place, count)) = line.strip_prefix("0x").and_then(|line| line.split_once(' '))
+            && files.get(file).is_some_and(|locked| locked.contains(place))
+        {
+            work.locked += count.rsplit(' ').next().and_then(|count| count.parse::<f64>().ok()).expect("a number");
         }
     }
     work
+}
+
+/// The places, in hexadecimal, of a program file's instructions that lock the memory bus: the steps of every mutex, of every
+/// counter that threads share, and of every reference count. `xchg` with memory locks by itself.
+fn locked(file: &str) -> HashSet<String> {
+    let output = Command::new("objdump").args(["--disassemble", "--no-show-raw-insn", file]).output().expect("objdump");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let is_locked = |code: &str| code.starts_with("lock ") || (code.starts_with("xchg ") && code.contains('('));
+    let instructions = text.lines().filter_map(|line| line.split_once(":\t"));
+    instructions.filter(|(_, code)| is_locked(code)).map(|(place, _)| place.trim().to_owned()).collect()
 }

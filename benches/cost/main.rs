@@ -1,11 +1,11 @@
 //! What an event costs, in counts that a busy machine does not change: `make cost`.
 //!
-//! hookbus on each bus and on its spool, in steady state, with real brokers: allocations, context switches, system calls by
-//! name, wake-ups of one thread by another, bytes on the wire, and instructions in user space. Prints the page that lies
-//! in `docs/cost.md`.
+//! hookbus on each bus and on its spool, in steady state, with real brokers: allocations, bytes copied, context switches, system
+//! calls by name, wake-ups of one thread by another, bytes on the wire, instructions in user space and those that lock. Prints the
+//! page that lies in `docs/cost.md`.
 //!
-//! `--test`: allocations alone, against `budgets.toml`, for CI: a count that rises fails. `--only WORD`: the buses whose
-//! name has it. `--events N` in a window. `--output DIRECTORY`: also writes the page there.
+//! `--test`: allocations alone, against `budgets.toml`, for CI: a count that rises fails. `--only WORD`: the buses
+//! whose name has it. `--events N` in a window. `--output DIRECTORY`: also writes the page there.
 #![expect(
     clippy::expect_used,
     clippy::print_stdout,
@@ -19,6 +19,7 @@
 mod brokers;
 mod budget;
 mod callgrind;
+mod copied;
 mod counted;
 #[path = "../gateway/events.rs"]
 mod events;

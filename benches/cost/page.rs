@@ -86,22 +86,24 @@ fn whole(costs: &[Cost], page: &mut String) -> fmt::Result {
     writeln!(
         page,
         "\n## Memory, threads, network\n\nAllocations and their bytes are Rust's, of all threads; an allocation that grows \
-         counts again, its bytes by what it grew. Bytes on the wire are those of TCP, both ways.\n"
+         counts again, its bytes by what it grew. Bytes copied are \
+         those of `memcpy` and `memmove`, librdkafka's included; the kernel's are not. Bytes on the wire are those of TCP, both ways.\n"
     )?;
     writeln!(
         page,
-        "| bus | connections | allocations | bytes allocated | context switches | wake-ups of a thread by another | system calls | bytes with the sender | bytes with the broker |"
+        "| bus | connections | allocations | bytes allocated | bytes copied | context switches | wake-ups of a thread by another | system calls | bytes with the sender | bytes with the broker |"
     )?;
-    writeln!(page, "|---|---|---|---|---|---|---|---|---|")?;
+    writeln!(page, "|---|---|---|---|---|---|---|---|---|---|")?;
     for Cost { bus, rows, .. } in costs {
         for Row { parallel, light, seen, wire } in rows {
             let of = |value: fn(&Light) -> f64| light.iter().map(value).collect::<Vec<_>>();
             writeln!(
                 page,
-                "| {} | {parallel} | **{}** | {} | {} | {:.2} | {:.2} | {:.0} | {:.0} |",
+                "| {} | {parallel} | **{}** | {} | {} | {} | {:.2} | {:.2} | {:.0} | {:.0} |",
                 bus.name(),
                 spread(of(|light| light.allocations), 2),
                 spread(of(|light| light.bytes), 0),
+                spread(of(|light| light.copied), 0),
                 spread(of(|light| light.switches), 2),
                 seen.wakes,
                 seen.all_calls,
@@ -117,13 +119,15 @@ fn instructions(costs: &[Cost], page: &mut String) -> fmt::Result {
     writeln!(
         page,
         "\n## Instructions\n\nIn user space, all threads, counted by valgrind with one worker and 64 connections. Calls of \
-         the C library's allocator are counted by the way: on Kafka they are librdkafka's, too.\n"
+         the C library's allocator are counted by the way: on Kafka they are librdkafka's, too. So are instructions that lock the \
+         memory bus: a mutex takes two, a shared counter one, a reference count one for each that comes and goes.\n"
     )?;
-    writeln!(page, "| bus | instructions | allocator calls |\n|---|---|---|")?;
+    writeln!(page, "| bus | instructions | allocator calls | locking instructions |\n|---|---|---|---|")?;
     for Cost { bus, work, .. } in costs {
         let instructions = spread(work.iter().map(|work| work.instructions).collect(), 0);
         let allocations = spread(work.iter().map(|work| work.allocations).collect(), 2);
-        writeln!(page, "| {} | **{instructions}** | {allocations} |", bus.name())?;
+        let locked = spread(work.iter().map(|work| work.locked).collect(), 1);
+        writeln!(page, "| {} | **{instructions}** | {allocations} | {locked} |", bus.name())?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::{
     brokers::{KafkaBroker, NatsServer},
-    callgrind,
+    callgrind, copied,
     hookbus::{BINARY, Gateway, Setup},
 };
 
@@ -35,7 +35,7 @@ impl Bus {
 /// How hookbus is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manner {
-    /// This program: hookbus with an allocator that counts.
+    /// This program: hookbus with an allocator that counts, and copies that do.
     Counted,
     /// The binary with one worker, under valgrind.
     Callgrind,
@@ -79,7 +79,7 @@ impl Manner {
     fn start(self, setup: Setup) -> Gateway {
         let program = std::env::current_exe().expect("this program");
         let words = match self {
-            Manner::Counted => vec![program.to_str().expect("a path in UTF-8").to_owned(), "serve".to_owned()],
+            Manner::Counted => copied::words(program.to_str().expect("a path in UTF-8")),
             Manner::Callgrind => callgrind::words(&[BINARY, "serve"]),
         };
         setup.start_as(&words.iter().map(String::as_str).collect::<Vec<_>>())
