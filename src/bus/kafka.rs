@@ -12,6 +12,8 @@ mod durability;
 mod ear;
 mod ends;
 pub mod inspection;
+mod lanes;
+mod producer;
 pub mod provision;
 mod publication;
 pub mod reader;
@@ -34,15 +36,10 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use rdkafka::producer::Producer as _;
 
 pub(super) use self::publication::UnderWay;
 pub use self::settings::OpenError;
-use self::{
-    context::Context,
-    shared::{Producer, Shared},
-    signal::Signal,
-};
+use self::{producer::Producer, shared::Shared, signal::Signal};
 use super::{
     incarnation::Incarnations,
     metrics::BusMetrics,
@@ -75,7 +72,7 @@ impl Kafka {
     pub fn open(config: &Config, metrics: BusMetrics) -> Result<Self, OpenError> {
         let settings = settings::producer(&config.bus.kafka)?;
         let signal = Arc::new(Signal::default());
-        let producer: Producer = settings.create_with_context(Context::new(Arc::clone(&signal), metrics.clone()))?;
+        let producer = Producer::new(&settings, Arc::clone(&signal), metrics.clone())?;
         let shared = Arc::new(Shared {
             producer: ArcSwap::from_pointee(producer),
             topics: ArcSwapOption::empty(),
@@ -98,7 +95,7 @@ impl Kafka {
         Err(OpenError::Topics(refusals.join("; ")))
     }
 
-    /// Publishes one message. It is in the producer's queue when this returns; the future resolves with the delivery
+    /// Publishes one message. It has its place in the line when this returns; the future resolves with the delivery
     /// report.
     ///
     /// # Errors
@@ -135,7 +132,7 @@ impl Kafka {
         // First, so that the watcher's last request and the flush go side by side.
         shared.signal.stop();
         if let Err(error) = shared.producer.load().flush(FLUSH_LIMIT) {
-            tracing::warn!(%error, events = shared.producer.load().in_flight_count(), "kafka: closed with events under way");
+            tracing::warn!(%error, events = shared.producer.load().under_way(), "kafka: closed with events under way");
         }
         let watcher = self.0.watcher.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(watcher) = watcher {

@@ -7,9 +7,14 @@ use rdkafka::{
     ClientContext, Statistics,
     config::RDKafkaLogLevel,
     error::{KafkaError, RDKafkaErrorCode},
+    message::{DeliveryResult, Message as _},
+    producer::ProducerContext,
 };
 
-use super::signal::Signal;
+use super::{
+    lanes::{Failed, Ticket, Waiting},
+    signal::Signal,
+};
 use crate::{bus::metrics::BusMetrics, metrics::signed};
 
 /// Microseconds of a second.
@@ -19,11 +24,12 @@ const MICROS: f64 = 1e6;
 pub(super) struct Context {
     signal: Arc<Signal>,
     metrics: BusMetrics,
+    waiting: Arc<Waiting>,
 }
 
 impl Context {
-    pub(super) fn new(signal: Arc<Signal>, metrics: BusMetrics) -> Self {
-        Context { signal, metrics }
+    pub(super) fn new(signal: Arc<Signal>, metrics: BusMetrics, waiting: Arc<Waiting>) -> Self {
+        Context { signal, metrics, waiting }
     }
 }
 
@@ -34,8 +40,8 @@ impl ClientContext for Context {
     }
 
     fn stats(&self, statistics: Statistics) {
-        self.metrics.kafka_queue_messages.set(signed(statistics.msg_cnt));
-        self.metrics.kafka_queue_bytes.set(signed(statistics.msg_size));
+        self.metrics.kafka_queue_messages.set(signed(statistics.msg_cnt).saturating_add(signed(self.waiting.events())));
+        self.metrics.kafka_queue_bytes.set(signed(statistics.msg_size).saturating_add(signed(self.waiting.bytes())));
         // A broker that has left the cluster takes its series with it.
         self.metrics.kafka_broker_rtt.reset();
         for broker in statistics.brokers.values().filter(|broker| 0 <= broker.nodeid) {
@@ -58,5 +64,16 @@ impl ClientContext for Context {
         if code == Some(RDKafkaErrorCode::Fatal) {
             self.signal.look_again();
         }
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = Box<Ticket>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, ticket: Self::DeliveryOpaque) {
+        ticket.reported(match result {
+            Ok(message) => Ok((message.partition(), message.offset())),
+            Err((error, message)) => Err(Failed::Reported(error.rdkafka_error_code(), message.detach())),
+        });
     }
 }

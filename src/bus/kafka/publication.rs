@@ -8,22 +8,23 @@ use std::{
 
 use rdkafka::{
     Message as _,
-    error::{KafkaError, RDKafkaErrorCode},
-    message::{Header, Headers as _, OwnedHeaders, OwnedMessage, ToBytes},
-    producer::{
-        DeliveryFuture, FutureRecord,
-        future_producer::{Delivery, OwnedDeliveryResult},
-    },
+    error::RDKafkaErrorCode,
+    message::{Header, Headers as _, OwnedHeaders, OwnedMessage},
 };
+use tokio::sync::oneshot::{Receiver, error::RecvError};
 
-use super::{ends::Partitions, shared::Shared};
+use super::{
+    ends::Partitions,
+    lanes::{Failed, Outgoing, Report},
+    shared::Shared,
+};
 use crate::{
     bus::outcome::{Ack, Boxed, PublishError},
     config::Encoding,
     envelope::{Attributes, Message, attributes::Attribute, message::Binding, route},
 };
 
-/// A message in the producer's queue.
+/// A message on its way to the brokers.
 pub(in crate::bus) struct UnderWay {
     shared: Arc<Shared>,
     delivery: Delivering,
@@ -35,13 +36,13 @@ pub(in crate::bus) struct UnderWay {
 
 enum Delivering {
     /// To its own topic.
-    First(DeliveryFuture),
+    First(Receiver<Report>),
     /// To the catch-all, which is rare.
     Again(Boxed),
 }
 
 impl Shared {
-    /// Puts a message into the producer's queue.
+    /// Puts a message into the line of its partition.
     pub(super) fn hand_over(self: &Arc<Self>, message: &Message) -> Result<UnderWay, PublishError> {
         let known = self.topics.load();
         let known = known.as_ref().ok_or(PublishError::Refused)?;
@@ -55,16 +56,15 @@ impl Shared {
             return Err(PublishError::Unsafe);
         }
         let headers = headers(message, self.encoding);
-        let payload = message.payload(self.encoding);
-        let key = message.get(Attribute::PartitionKey);
-        let record = FutureRecord::to(topic).key(key).payload(&payload[..]).headers(headers);
+        let (key, payload) = (message.get(Attribute::PartitionKey).into(), message.payload(self.encoding));
+        let event = Outgoing { key, payload, headers };
         let ends = self.ends.of(topic);
-        let delivery = Delivering::First(self.send(record)?);
+        let delivery = Delivering::First(self.send(topic, event)?);
         Ok(UnderWay { shared: Arc::clone(self), delivery, attributes: message.attributes.clone(), ends })
     }
 
-    fn send<K: ToBytes + ?Sized>(&self, record: FutureRecord<'_, K, [u8]>) -> Result<DeliveryFuture, PublishError> {
-        self.producer.load().send_result(record).map_err(|(error, _record)| self.failed(&error))
+    fn send(&self, topic: &str, event: Outgoing<'_>) -> Result<Receiver<Report>, PublishError> {
+        self.producer.load().send(topic, event).map_err(|code| self.not_taken(code))
     }
 
     /// Whether a topic takes a message by itself, whatever it is sent with. Yes while no limit has been read, which is
@@ -75,23 +75,35 @@ impl Shared {
         limits.get(message.topic()).is_some_and(|limit| size_of_batch(message) <= *limit)
     }
 
-    /// What a failed delivery means.
-    fn refusal(&self, code: Option<RDKafkaErrorCode>, message: Option<&OwnedMessage>) -> PublishError {
-        match meaning(code) {
-            // A broker takes or refuses a batch as a whole; sent alone, this one fits.
-            PublishError::TooLarge if message.is_some_and(|message| self.fits(message)) => PublishError::Refused,
-            other => other,
+    /// What a failure means.
+    fn meaning_of(&self, failed: &Failed) -> PublishError {
+        match failed {
+            Failed::NotTaken(code) => self.not_taken(*code),
+            Failed::Reported(code, message) => match meaning(*code) {
+                // A broker takes or refuses a batch as a whole; sent alone, this one fits.
+                PublishError::TooLarge if self.fits(message) => PublishError::Refused,
+                other => other,
+            },
+            Failed::Lost => PublishError::Error,
         }
     }
 
-    fn failed(&self, error: &KafkaError) -> PublishError {
-        let code = error.rdkafka_error_code();
+    /// What it means that the client does not take an event: nothing was handed over.
+    fn not_taken(&self, code: Option<RDKafkaErrorCode>) -> PublishError {
         if code == Some(RDKafkaErrorCode::Fatal) {
-            // Nothing was handed over, and the watcher makes another producer.
+            // The watcher makes another producer.
             self.signal.look_again();
             return PublishError::Refused;
         }
-        meaning(code)
+        if is_unknown_topic(code) {
+            // One answer of a broker was enough for the client; the watcher wants two before the topic is gone.
+            self.signal.look_again();
+            return PublishError::Uncovered;
+        }
+        match meaning(code) {
+            PublishError::Error | PublishError::Timeout => PublishError::Refused,
+            other => other,
+        }
     }
 }
 
@@ -106,23 +118,23 @@ impl Future for UnderWay {
                 Delivering::Again(delivery) => return delivery.as_mut().poll(cx),
             };
             match flat(report) {
-                Ok(delivery) => return Poll::Ready(Ok(self.stored(&delivery))),
+                Ok((partition, offset)) => return Poll::Ready(Ok(self.stored(partition, offset))),
                 // The topic was deleted after it was chosen: certainly not stored, so it may go elsewhere.
-                Err((code, Some(message))) if is_unknown_topic(code) => {
+                Err(Failed::Reported(code, message)) if is_unknown_topic(code) => {
                     let (shared, catch_all) = (Arc::clone(&self.shared), catch_all(&self.attributes));
                     self.delivery = Delivering::Again(Box::pin(shared.again(message, catch_all)));
                 }
-                Err((code, message)) => return Poll::Ready(Err(self.shared.refusal(code, message.as_ref()))),
+                Err(failed) => return Poll::Ready(Err(self.shared.meaning_of(&failed))),
             }
         }
     }
 }
 
 impl UnderWay {
-    fn stored(&self, delivery: &Delivery) -> Ack {
+    fn stored(&self, partition: i32, offset: i64) -> Ack {
         let shared = &self.shared;
         shared.acknowledged.store(true, Ordering::Relaxed);
-        if self.ends.as_ref().is_some_and(|ends| shared.ends.stored(ends, delivery.partition, delivery.offset)) {
+        if self.ends.as_ref().is_some_and(|ends| shared.ends.stored(ends, partition, offset)) {
             shared.signal.look_again();
         }
         Ack::Stored
@@ -137,12 +149,15 @@ impl Shared {
         }
         self.signal.look_again();
         let (key, payload) = (message.key().unwrap_or_default(), message.payload().unwrap_or_default());
-        let mut record = FutureRecord::to(&catch_all).key(key).payload(payload);
-        record.headers = message.headers().cloned();
-        match flat(self.send(record)?.await) {
+        let event = Outgoing {
+            key: String::from_utf8_lossy(key),
+            payload: payload.into(),
+            headers: message.headers().cloned().unwrap_or_else(OwnedHeaders::new),
+        };
+        match flat(self.send(&catch_all, event)?.await) {
             Ok(_) => Ok(Ack::Stored),
-            Err((code, _)) if is_unknown_topic(code) => Err(PublishError::Unroutable),
-            Err((code, message)) => Err(self.refusal(code, message.as_ref())),
+            Err(Failed::Reported(code, _)) if is_unknown_topic(code) => Err(PublishError::Unroutable),
+            Err(failed) => Err(self.meaning_of(&failed)),
         }
     }
 }
@@ -151,15 +166,9 @@ fn catch_all(attributes: &Attributes) -> String {
     route::catch_all(attributes.get(Attribute::Vendor).unwrap_or_default()).to_string()
 }
 
-type Failed = (Option<RDKafkaErrorCode>, Option<OwnedMessage>);
-
 /// A delivery report; without one the producer was dropped first.
-fn flat<C>(report: Result<OwnedDeliveryResult, C>) -> Result<Delivery, Failed> {
-    match report {
-        Ok(Ok(delivery)) => Ok(delivery),
-        Ok(Err((error, message))) => Err((error.rdkafka_error_code(), Some(message))),
-        Err(_) => Err((None, None)),
-    }
+fn flat(report: Result<Report, RecvError>) -> Report {
+    report.unwrap_or(Err(Failed::Lost))
 }
 
 /// An upper bound of the bytes of a batch of this message only, without compression.

@@ -53,7 +53,8 @@ const DEFAULTS: [(&str, &str); 8] = [
     ("socket.keepalive.enable", "true"),
     // What clients in Java and Go compute, so that all producers of a topic agree on a key's partition.
     ("partitioner", "murmur2_random"),
-    // Bounds of the client's memory: 10,000 events or 64 MiB (KiB here), whichever comes first.
+    // Bounds of the client's memory: 10,000 events or 64 MiB (KiB here), whichever comes first. As many bytes again may wait in
+    // front of it (`lanes`).
     ("queue.buffering.max.messages", "10000"),
     ("queue.buffering.max.kbytes", "65536"),
     // A broker that hangs is left after this; the request goes out again, idempotently.
@@ -65,7 +66,7 @@ const DEFAULTS: [(&str, &str); 8] = [
 /// Time between two readings of the client's statistics, milliseconds.
 const STATISTICS_MS: &str = "5000";
 /// librdkafka's own `batch.size`.
-const BATCH_SIZE: usize = 1_000_000;
+pub(super) const BATCH_SIZE: usize = 1_000_000;
 /// How long the producer keeps trying. Short ones duplicate and reorder: what timed out may be in the log all the same.
 const MESSAGE_TIMEOUT_MS: &str = "300000";
 
@@ -95,6 +96,27 @@ pub(super) fn producer(kafka: &config::KafkaConfig) -> Result<ClientConfig, Open
 /// Most bytes that a producer sends to a partition at once, as far as it has more than one event.
 pub(super) fn batch_size(producer: &ClientConfig) -> usize {
     producer.get("batch.size").and_then(|text| text.parse().ok()).unwrap_or(BATCH_SIZE)
+}
+
+/// What a producer may hold without a report.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct QueueBounds {
+    /// Most events.
+    pub(super) events: usize,
+    /// Most bytes.
+    pub(super) bytes: usize,
+}
+
+/// Those of these settings, as librdkafka reads them; for its 0, which is no bound, the most there is.
+///
+/// # Errors
+/// librdkafka refuses the settings.
+pub(super) fn queue_bounds(producer: &ClientConfig) -> Result<QueueBounds, OpenError> {
+    let native = producer.create_native_config()?;
+    let number =
+        |key: &str| native.get(key).map(|text| text.parse().ok().filter(|most| 0 < *most).unwrap_or(usize::MAX));
+    let bytes = number("queue.buffering.max.kbytes")?.saturating_mul(1024);
+    Ok(QueueBounds { events: number("queue.buffering.max.messages")?, bytes })
 }
 
 /// Settings of a client that only asks and administers.
@@ -211,4 +233,27 @@ fn secure(kafka: &config::KafkaConfig, settings: &mut ClientConfig) -> Result<()
 fn password(file: &Path) -> Result<String, OpenError> {
     let secret = Secret::read(file).map_err(|_| OpenError::Password("cannot be read"))?;
     String::from_utf8(secret.expose().to_vec()).map_err(|_| OpenError::Password("is not UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bounds_of_the_queue_are_those_of_librdkafka() {
+        let bounds = |properties: &[(&str, &str)]| {
+            let mut settings = ClientConfig::new();
+            for (key, value) in DEFAULTS.iter().chain(properties) {
+                settings.set(*key, *value);
+            }
+            let QueueBounds { events, bytes } = queue_bounds(&settings).unwrap();
+            (events, bytes)
+        };
+        assert_eq!(bounds(&[]), (10_000, 64 << 20));
+        assert_eq!(bounds(&[("queue.buffering.max.messages", "0x10")]).0, 16);
+        assert_eq!(
+            bounds(&[("queue.buffering.max.messages", "0"), ("queue.buffering.max.kbytes", "1")]),
+            (usize::MAX, 1024)
+        );
+    }
 }

@@ -5,14 +5,9 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-use arc_swap::{ArcSwap, ArcSwapOption};
-use rdkafka::producer::FutureProducer;
-
-use super::{context::Context, durability::Limits, ends::Ends, signal::Signal, topics::Known};
+use super::{durability::Limits, ends::Ends, producer::Producer, signal::Signal, topics::Known};
 use crate::{bus::metrics::BusMetrics, config::Encoding};
-
-/// The producer, as this room uses it.
-pub(super) type Producer = FutureProducer<Context>;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 /// It.
 pub(super) struct Shared {

@@ -17,16 +17,16 @@ use rdkafka::{
     ClientConfig,
     error::{KafkaError, RDKafkaErrorCode},
     metadata::Metadata,
-    producer::{Producer as _, PurgeConfig},
 };
 
 use super::{
     causes::Causes,
-    context::Context,
     deaf::{Deaf, another_is_answered},
     durability::{self, Settings},
-    ends, settings,
-    shared::{Producer, Shared},
+    ends,
+    producer::Producer,
+    settings,
+    shared::Shared,
     topics::{self, Looks, is_catch_all},
 };
 use crate::config::{BusKind, Config};
@@ -188,6 +188,7 @@ impl Watcher {
             self.settings_due = Instant::now() + SETTINGS_EVERY;
             self.read_settings(metadata);
         }
+        self.shared.producer.load().told(metadata, &self.expected);
         self.shared.topics.store(Some(Arc::new(known)));
         self.shared.metrics.missing(missing.len());
         let acknowledges = self.acknowledges();
@@ -207,7 +208,7 @@ impl Watcher {
 
     /// Whether events are acknowledged, as far as some wait.
     fn acknowledges(&mut self) -> bool {
-        let waits = 0 < self.shared.producer.load().in_flight_count();
+        let waits = 0 < self.shared.producer.load().under_way();
         if self.shared.acknowledged.swap(false, Ordering::Relaxed) || !waits {
             self.silent_since = None;
         } else {
@@ -297,14 +298,11 @@ impl Watcher {
 
     fn replace_producer(&mut self) {
         self.replaced = Some(Instant::now());
-        let context = Context::new(Arc::clone(&self.shared.signal), self.shared.metrics.clone());
-        match self.settings.create_with_context::<_, Producer>(context) {
+        match Producer::new(&self.settings, Arc::clone(&self.shared.signal), self.shared.metrics.clone()) {
             Ok(producer) => {
                 let old = self.shared.producer.swap(Arc::new(producer));
-                let events = old.in_flight_count();
-                old.purge(PurgeConfig::default().queue().inflight());
-                // Whatever comes of it, every event in it has its report.
-                let _reported = old.flush(LAST_WORDS);
+                let events = old.under_way();
+                old.give_back(LAST_WORDS);
                 if 0 < events {
                     tracing::warn!(events, "kafka: events under way were given back");
                 }
