@@ -31,8 +31,9 @@ pub enum PublishError {
     /// There is no stream. It may be made, so this is not for good.
     #[error("no stream")]
     Unprovisioned,
-    /// There is a stream, and it does not take this subject. It may come to, so this is not for good either.
-    #[error("no stream for the subject")]
+    /// There is a stream, and it does not take this subject; or the Kafka client takes the topic for gone, which a broker has yet to say
+    /// twice. It may come, so this is not for good either.
+    #[error("no stream for the subject, or no topic")]
     Uncovered,
     /// The stream holds as much of this subject as it may, and has room for others.
     #[error("subject full")]

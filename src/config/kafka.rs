@@ -20,10 +20,10 @@ section! {
         /// Required with bus.kind = "kafka": some of the brokers, as host:port.
         brokers: Vec<String> =
             list(BROKERS, &["kafka-1.example.com:9092", "kafka-2.example.com:9092"], brokers).absent(Vec::new()).shown(),
-        /// How long to wait for more events before a batch is sent, at most "1s". Each answer takes up to as much longer
-        /// when there is little to do. When there is much, the events that come while five or more are under way on their
-        /// partition share a batch in any case: at 64 requests at a time "1ms" took as much CPU time as the default.
-        linger: Duration = duration(Duration::from_micros(100), Duration::ZERO..=Duration::from_secs(1)),
+        /// How long to wait for more events before a batch is sent, at most "100ms". An answer takes up to twice as
+        /// much longer. When there is much to do, the events that come while five or more are under way on their partition share
+        /// a batch in any case: at 64 requests at a time "1ms" took as much CPU time as the default.
+        linger: Duration = duration(Duration::from_micros(100), Duration::ZERO..=Duration::from_millis(100)),
         /// TLS. Leave the table out for plain text. The broker's certificate and host name are always checked.
         tls: Option<KafkaTls>,
         /// Login. Leave the table out for none.
@@ -279,7 +279,7 @@ retention = "1d"
             ("brokers = [\"hunter2\"]", "bus.kafka.brokers"),
             ("brokers = [\"a:0\"]", "bus.kafka.brokers"),
             ("brokers = \"a:1\"", "bus.kafka.brokers"),
-            ("linger = \"2s\"", "bus.kafka.linger"),
+            ("linger = \"101ms\"", "bus.kafka.linger"),
             ("linger = \"1.5us\"", "bus.kafka.linger"),
             ("linger = \"us\"", "bus.kafka.linger"),
             ("linger = 5", "bus.kafka.linger"),

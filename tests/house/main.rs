@@ -26,7 +26,7 @@ const CRATES: [&str; 2] = ["journal", "log-once"];
 /// Most lines of code of the path with delivery, their metrics aside.
 const MOST_ON_THE_PATH: usize = 5_993;
 /// Most lines of code of `src`.
-const MOST_IN_ALL: usize = 24_440;
+const MOST_IN_ALL: usize = 24_444;
 
 fn house() -> Tree {
     read("src")

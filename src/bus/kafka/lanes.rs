@@ -24,13 +24,10 @@ use super::settings::{BATCH_SIZE, QueueBounds};
 
 /// Events under way on a partition from which on librdkafka holds the next one back (`RD_KAFKA_IDEMP_MAX_INFLIGHT`).
 const MOST_UNDER_WAY: usize = 5;
-/// Most events that go over at once, and not more than a batch has bytes. What does not fit into one request would wait in
-/// librdkafka, and whoever hands over another event of the partition waits until they are over.
-const GROUP: usize = 256;
 /// What an event takes beside its payload, at most, bytes: its headers and its key.
 const WEIGHT: usize = 2 << 10;
-/// Events that a lane keeps room for.
-const ROOM: usize = 256;
+/// Events that an empty lane keeps room for.
+const ROOM: usize = 32;
 
 /// librdkafka's producer.
 pub(super) trait Client: Send + Sync {
@@ -72,8 +69,8 @@ pub(super) struct Ticket {
     lane: Option<Arc<Lane>>,
 }
 
-/// What waits in all lanes of one producer. Its events and librdkafka's are together within the bound of librdkafka's queue, its
-/// bytes within as many again.
+/// What waits in all lanes of one producer. An event may wait while its events and librdkafka's are together within the bound of
+/// librdkafka's queue, and its own bytes within as many again.
 #[derive(Debug)]
 pub(super) struct Waiting {
     events: AtomicUsize,
@@ -213,12 +210,15 @@ impl Lane {
     }
 
     fn let_go(self: &Arc<Self>, state: &mut State) {
+        if state.waiting.is_empty() {
+            return;
+        }
         let Some(client) = self.client.upgrade() else { return self.refuse(state, Some(RDKafkaErrorCode::QueueFull)) };
-        let (mut events, mut bytes) = (0, 0);
-        while state.goes_through || state.under_way < MOST_UNDER_WAY || (events < GROUP && bytes < BATCH_SIZE) {
+        let mut bytes = 0;
+        // What does not fit into one request would wait in librdkafka, and whoever hands over another event waits for this loop.
+        while state.goes_through || state.under_way < MOST_UNDER_WAY || bytes < BATCH_SIZE {
             let Some((event, report)) = state.waiting.pop_front() else { break };
             self.waiting.take(&event);
-            events += 1;
             bytes += event.payload.len() + WEIGHT;
             if let Err((code, report)) = self.produce(state, &*client, event, report) {
                 let _gone = report.send(Err(Failed::NotTaken(code)));
@@ -228,7 +228,9 @@ impl Lane {
                 }
             }
         }
-        state.waiting.shrink_to(ROOM);
+        if state.waiting.is_empty() {
+            state.waiting.shrink_to(ROOM);
+        }
     }
 
     fn refuse(&self, state: &mut State, code: Option<RDKafkaErrorCode>) {
@@ -404,11 +406,12 @@ mod tests {
 
     #[test]
     fn a_group_is_no_more_than_a_batch() {
+        let group = BATCH_SIZE.div_ceil(10 + WEIGHT);
         let setup = setup(usize::MAX, 1000);
-        let _reports = setup.all(0..GROUP + 10);
+        let _reports = setup.all(0..group + 10);
         setup.client.report(STORED);
-        assert_eq!((setup.client.keys().len(), setup.waiting.events()), (4 + GROUP, 5));
-        (0..GROUP).for_each(|_| setup.client.report(STORED));
+        assert_eq!((setup.client.keys().len(), setup.waiting.events()), (4 + group, 5));
+        (0..group).for_each(|_| setup.client.report(STORED));
         assert_eq!((setup.client.keys().len(), setup.waiting.events()), (9, 0));
         let _large: Vec<_> = (0..3).map(|key| setup.hand_over_of(key, LARGE).unwrap()).collect();
         (0..5).for_each(|_| setup.client.report(STORED));

@@ -127,6 +127,7 @@ impl Producer {
 
 impl Drop for Producer {
     fn drop(&mut self) {
+        self.lanes.load().values().flatten().for_each(|lane| lane.give_back());
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             // One that panicked has nothing left to take.
@@ -231,12 +232,13 @@ mod tests {
     #[test]
     fn what_waits_goes_over_before_other_lanes_take_their_place() {
         let (_cluster, producer) = producer();
-        let mut reports: Vec<_> = (0..10).map(|_| send(&producer, "first")).collect();
-        tell(&producer, &metadata(&producer));
-        assert_eq!(producer.waiting.events(), 5, "the same lanes");
         let other = Cluster::new(1).unwrap();
         other.create_topic(TOPIC, 7, 1).unwrap();
-        tell(&producer, &metadata(&producer_at(&other)));
+        let (same, other) = (metadata(&producer), metadata(&producer_at(&other)));
+        let mut reports: Vec<_> = (0..10).map(|_| send(&producer, "first")).collect();
+        tell(&producer, &same);
+        assert_eq!(producer.waiting.events(), 5, "the same lanes");
+        tell(&producer, &other);
         assert_eq!((producer.waiting.events(), producer.lanes.load()[TOPIC].len()), (0, 7));
         reports.extend((0..10).map(|_| send(&producer, "first")));
         assert_eq!(offsets(reports), (1..=20).collect::<Vec<_>>());

@@ -89,7 +89,7 @@ impl Shared {
     }
 
     /// What it means that the client does not take an event: nothing was handed over.
-    fn not_taken(&self, code: Option<RDKafkaErrorCode>) -> PublishError {
+    pub(super) fn not_taken(&self, code: Option<RDKafkaErrorCode>) -> PublishError {
         if code == Some(RDKafkaErrorCode::Fatal) {
             // The watcher makes another producer.
             self.signal.look_again();

@@ -197,3 +197,43 @@ fn every_error_has_its_meaning() {
     }
     assert_eq!(meaning(None), PublishError::Error);
 }
+
+/// What was never handed over comes again, but for what it is itself and what its topic's rights are.
+#[test]
+fn an_event_that_the_client_does_not_take_is_neither_unknown_nor_given_up() {
+    use RDKafkaErrorCode as Code;
+    let (_cluster, kafka) = open(|_| ());
+    for (code, error) in [
+        (Some(Code::QueueFull), PublishError::Refused),
+        (Some(Code::Fatal), PublishError::Refused),
+        (Some(Code::UnknownPartition), PublishError::Refused),
+        (Some(Code::MessageTimedOut), PublishError::Refused),
+        (Some(Code::UnknownTopic), PublishError::Uncovered),
+        (Some(Code::UnknownTopicOrPartition), PublishError::Uncovered),
+        (Some(Code::MessageSizeTooLarge), PublishError::TooLarge),
+        (Some(Code::TopicAuthorizationFailed), PublishError::Unauthorized),
+        (None, PublishError::Refused),
+    ] {
+        assert_eq!(kafka.0.shared.not_taken(code), error, "{code:?}");
+    }
+    kafka.close();
+}
+
+/// The client takes a topic for gone after one answer without it.
+#[test]
+fn a_topic_that_one_answer_leaves_out_is_not_given_up() {
+    let (cluster, kafka) = open_with(&[("topic.metadata.propagation.max.ms", "0")], |_| ());
+    publish_until_stored(&kafka);
+    cluster.topic_error(TOPIC, RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let mut seen = Vec::new();
+    // The second look ends it: then there is a catch-all.
+    while kafka.0.shared.topics.load().as_ref().is_some_and(|known| known.contains(TOPIC)) {
+        seen.push(block_on(kafka.publish(&message(TOPIC, 1))));
+        assert!(Instant::now() < deadline, "{seen:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(!seen.contains(&Err(PublishError::Unroutable)), "{seen:?}");
+    assert!(seen.contains(&Err(PublishError::Uncovered)), "{seen:?}");
+    kafka.close();
+}
