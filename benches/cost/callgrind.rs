@@ -16,8 +16,8 @@ pub struct Work {
     pub instructions: f64,
     /// Calls of the C library's allocator, those of C code included.
     pub allocations: f64,
-    /// Instructions that lock.
-    pub locked: f64,
+    /// Atomic instructions.
+    pub atomic: f64,
 }
 
 const ALLOCATORS: [&str; 5] = ["malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc"];
@@ -67,7 +67,7 @@ fn control(pid: u32, order: &str) {
 /// A dump names each function and each program file once, `fn=(12) name`, and by its number from then on; `calls=` follows `cfn=`.
 /// Any other line is an instruction: its place in the file, its source line, and how often it ran.
 fn read(text: &str) -> Work {
-    let mut work = Work { instructions: 0.0, allocations: 0.0, locked: 0.0 };
+    let mut work = Work { instructions: 0.0, allocations: 0.0, atomic: 0.0 };
     let (mut numbers, mut is_allocator) = (Vec::new(), false);
     let (mut files, mut file) = (HashMap::new(), "");
     let mut lines = text.lines();
@@ -92,26 +92,27 @@ fn read(text: &str) -> Work {
         } else if let Some((key @ ("ob" | "cob"), object)) = line.split_once('=') {
             let (number, name) = object.split_once(' ').unwrap_or((object, ""));
             if !name.is_empty() {
-                files.insert(number, locked(name));
+                files.insert(number, atomic(name));
             }
             if key == "ob" {
                 file = number;
             }
         } else if let Some((place, count)) = line.strip_prefix("0x").and_then(|line| line.split_once(' '))
-            && files.get(file).is_some_and(|locked| locked.contains(place))
+            && files.get(file).is_some_and(|atomic| atomic.contains(place))
         {
-            work.locked += count.rsplit(' ').next().and_then(|count| count.parse::<f64>().ok()).expect("a number");
+            work.atomic += count.rsplit(' ').next().and_then(|count| count.parse::<f64>().ok()).expect("a number");
         }
     }
     work
 }
 
-/// The places, in hexadecimal, of a program file's instructions that lock the memory bus: the steps of every mutex, of every
-/// counter that threads share, and of every reference count. `xchg` with memory locks by itself.
-fn locked(file: &str) -> HashSet<String> {
+/// The places, in hexadecimal, of a program file's atomic instructions (x86-64: `lock`, or `xchg` with memory), during which no
+/// other core can touch the memory: the steps of every mutex, of every counter that threads share, and of every reference
+/// count.
+fn atomic(file: &str) -> HashSet<String> {
     let output = Command::new("objdump").args(["--disassemble", "--no-show-raw-insn", file]).output().expect("objdump");
     let text = String::from_utf8_lossy(&output.stdout);
-    let is_locked = |code: &str| code.starts_with("lock ") || (code.starts_with("xchg ") && code.contains('('));
+    let is_atomic = |code: &str| code.starts_with("lock ") || (code.starts_with("xchg ") && code.contains('('));
     let instructions = text.lines().filter_map(|line| line.split_once(":\t"));
-    instructions.filter(|(_, code)| is_locked(code)).map(|(place, _)| place.trim().to_owned()).collect()
+    instructions.filter(|(_, code)| is_atomic(code)).map(|(place, _)| place.trim().to_owned()).collect()
 }

@@ -1,5 +1,8 @@
 /* Counts the bytes that a process copies with memcpy and memmove, into a file that whoever measures reads.
    Loaded before the C library, whose functions these replace. */
+#if !defined(__x86_64__)
+#error "x86-64 only"
+#endif
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stddef.h>

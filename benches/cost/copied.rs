@@ -1,4 +1,4 @@
-//! Bytes copied: a library in front of the C library counts them, for the whole process, librdkafka included.
+//! Bytes copied: a library in front of the C library counts them, for the whole process, librdkafka included. x86-64 only.
 //!
 //! What the kernel copies is not among them, nor a copy whose length the compiler knew and wrote out.
 

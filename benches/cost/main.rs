@@ -1,8 +1,8 @@
 //! What an event costs, in counts that a busy machine does not change: `make cost`.
 //!
-//! hookbus on each bus and on its spool, in steady state, with real brokers: allocations, bytes copied, context switches, system
-//! calls by name, wake-ups of one thread by another, bytes on the wire, instructions in user space and those that lock. Prints the
-//! page that lies in `docs/cost.md`.
+//! hookbus on each bus and on its spool, in steady state, with real brokers: allocations, context switches, system calls by
+//! name, wake-ups of one thread by another, bytes on the wire, and in user space bytes copied, instructions and the atomic ones among
+//! them. Prints the page that lies in `docs/cost.md`.
 //!
 //! `--test`: allocations alone, against `budgets.toml`, for CI: a count that rises fails. `--only WORD`: the buses
 //! whose name has it. `--events N` in a window. `--output DIRECTORY`: also writes the page there.
@@ -132,9 +132,13 @@ fn cost(bus: Bus, options: &Options, folder: &Path, brokers: &mut Brokers<'_>, f
         Row { parallel, light, seen, wire }
     });
     drop(gateway);
+    let gateway = brokers.start(bus, Manner::Copied, &folder.join(format!("{}-copied", bus.name())));
+    let mut window = Window::open(&gateway, SLOW.0, options.events, forge);
+    let copied = (0..ROUNDS).map(|_| window.copied()).collect();
+    drop(gateway);
     let directory = folder.join(format!("{}-valgrind", bus.name()));
     let gateway = brokers.start(bus, Manner::Callgrind, &directory);
     let mut window = Window::open(&gateway, SLOW.0, SLOW.1, forge);
     let work = (0..ROUNDS).map(|_| window.instructions(&directory)).collect();
-    Cost { bus, rows: rows.into(), work }
+    Cost { bus, rows: rows.into(), copied, work }
 }

@@ -35,8 +35,10 @@ impl Bus {
 /// How hookbus is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manner {
-    /// This program: hookbus with an allocator that counts, and copies that do.
+    /// This program: hookbus with an allocator that counts.
     Counted,
+    /// The binary with copies that are counted, which slows it down.
+    Copied,
     /// The binary with one worker, under valgrind.
     Callgrind,
 }
@@ -79,7 +81,8 @@ impl Manner {
     fn start(self, setup: Setup) -> Gateway {
         let program = std::env::current_exe().expect("this program");
         let words = match self {
-            Manner::Counted => copied::words(program.to_str().expect("a path in UTF-8")),
+            Manner::Counted => vec![program.to_str().expect("a path in UTF-8").to_owned(), "serve".to_owned()],
+            Manner::Copied => copied::words(BINARY),
             Manner::Callgrind => callgrind::words(&[BINARY, "serve"]),
         };
         setup.start_as(&words.iter().map(String::as_str).collect::<Vec<_>>())

@@ -20,12 +20,11 @@ pub struct Window<'a> {
     pub events: usize,
 }
 
-/// What one event asked of the allocator, the bytes that it copied, and how often the gateway was switched away.
+/// What one event asked of the allocator, and how often the gateway was switched away.
 #[derive(Debug, Clone, Copy)]
 pub struct Light {
     pub allocations: f64,
     pub bytes: f64,
-    pub copied: f64,
     pub switches: f64,
 }
 
@@ -36,7 +35,6 @@ impl Light {
         let least = |one: Light, other: Light| Light {
             allocations: one.allocations.min(other.allocations),
             bytes: one.bytes.min(other.bytes),
-            copied: one.copied.min(other.copied),
             switches: one.switches.min(other.switches),
         };
         windows.reduce(least).expect("a window")
@@ -70,16 +68,23 @@ impl<'a> Window<'a> {
     /// Counted without being watched.
     pub fn light(&mut self) -> Light {
         let pid = self.gateway.pid();
-        let look = || (Allocated::by(pid), kernel::context_switches(pid), copied::by(pid));
+        let look = || (Allocated::by(pid), kernel::context_switches(pid));
         let before = look();
         self.run();
         let after = look();
         Light {
             allocations: self.per_event(before.0.times, after.0.times),
             bytes: self.per_event(before.0.bytes, after.0.bytes),
-            copied: self.per_event(before.2, after.2),
             switches: self.per_event(before.1, after.1),
         }
+    }
+
+    /// Bytes copied, by a gateway that counts them.
+    pub fn copied(&mut self) -> f64 {
+        let pid = self.gateway.pid();
+        let before = copied::by(pid);
+        self.run();
+        self.per_event(before, copied::by(pid))
     }
 
     /// While perf watches.
@@ -103,6 +108,6 @@ impl<'a> Window<'a> {
         self.run();
         let work = callgrind::taken(pid, folder);
         let each = |count| self.per_event(0.0, count);
-        Work { instructions: each(work.instructions), allocations: each(work.allocations), locked: each(work.locked) }
+        Work { instructions: each(work.instructions), allocations: each(work.allocations), atomic: each(work.atomic) }
     }
 }
