@@ -99,7 +99,7 @@ pub fn kafka(brokers: &str) {
         ("enable.idempotence", "true"),
         ("acks", "all"),
         // What hookbus has by default.
-        ("linger.ms", "0.5"),
+        ("linger.ms", "0.1"),
         ("partitioner", "murmur2_random"),
         // A broker that has gone ends this process soon.
         ("message.timeout.ms", "60000"),

@@ -37,12 +37,20 @@ pub fn measure(full: &Row, rounds: usize, seconds: f64, subjects: &mut [Subject]
         for turn in 0..halves.len() {
             let number = (round + turn) % halves.len();
             let half = &mut halves[number];
-            if let Some(own) = place(half.kind, subjects) {
-                half.own.push(subjects[own].pace(full.size.parallel, half.per_second, seconds, forge));
-            }
-            if let Some(bare) = place(Kind::BareHyper, subjects).filter(|_| half.kind != Kind::BareHyper) {
-                half.bare.push(subjects[bare].pace(full.size.parallel, half.per_second, seconds, forge));
-            }
+            let own = place(half.kind, subjects);
+            let bare = place(Kind::BareHyper, subjects).filter(|_| half.kind != Kind::BareHyper);
+            let mut pace = |place: Option<usize>| {
+                place.map(|place| subjects[place].pace(full.size.parallel, half.per_second, seconds, forge))
+            };
+            // Neither is always the second.
+            let (own, bare) = if round % 2 == 1 {
+                let bare = pace(bare);
+                (pace(own), bare)
+            } else {
+                (pace(own), pace(bare))
+            };
+            half.own.extend(own);
+            half.bare.extend(bare);
             eprintln!("half load, round {}: {:<30} {:>7.0} events/s", round + 1, half.kind.label(), half.per_second);
         }
     }
@@ -65,9 +73,10 @@ pub fn table(halves: &[Half], page: &mut String) -> fmt::Result {
          which the request was *due*, so a wait for a connection, or behind a pause of the server, is in it. Latencies at two \
          rates do not compare, so bare hyper was offered each subject's own rate, too, in the same rounds. {rounds} rounds; \
          medians, ratios round by round (least-most).\n\n\
-         \"Generator\" is the load generator's own delay, which is part of the latencies on both sides: p99 of the time from the \
-         instant at which a request was due and a connection free until it was written; and the share of the time in which its \
-         one thread ran or waited for a core. Above {most:.0} % the row says so: it may measure the generator.\n",
+         \"Generator\" is the load generator's own delay in sending: p99 of the time from the instant at which a request was due \
+         and a connection free until it was written. How long an answer waits to be read is not in that figure. Both are part of \
+         the latencies on both sides, so they draw the ratios towards 1. Then the share of the time in which its one thread ran \
+         or waited for a core. Above {most:.0} % the row says so: it may measure the generator.\n",
         most = AT_ITS_LIMIT * 100.0
     )?;
     writeln!(

@@ -57,8 +57,8 @@ pub struct Run {
 pub struct PacedRun {
     /// Of each event, from the instant at which it was due to its answer.
     pub latencies: Vec<Duration>,
-    /// Of each event, from the instant at which it was due and a connection was free until it was written: the generator's
-    /// own delay.
+    /// Of each event, from the instant at which it was due and a connection was free until it was written: the sending half
+    /// of the generator's own delay. How long an answer waits to be read is not in it.
     pub late: Vec<Duration>,
     /// The share of the time in which the generator's thread ran or waited for a core: near 1 it was at its own limit.
     pub busy: f64,

@@ -42,7 +42,7 @@ use self::{
 const FIRST: Size = Size { parallel: 64, events: 10_000 };
 /// Rounds of the rows beside the main one.
 const SIDE_ROUNDS: usize = 3;
-/// A window at half of the full load: long enough that p99.9 is of more than a dozen events.
+/// A window at half of the full load: long enough that p99.9 is of some events.
 const HALF_SECONDS: f64 = 5.0;
 
 fn main() {

@@ -103,7 +103,7 @@ pub struct Window {
 #[derive(Debug, Clone, Copy)]
 pub struct Paced {
     pub latencies: Latencies,
-    /// The generator's own delay at 99 %, milliseconds.
+    /// The generator's own delay in sending at 99 %, milliseconds.
     pub late: f64,
     /// The share of the time in which the generator was busy.
     pub busy: f64,

@@ -15,6 +15,8 @@ use crate::{
 const RSS: &str = "VmRSS:";
 /// Looks at the memory in a run.
 pub const LOOKS: usize = 20;
+/// From so many bytes for each event on, memory grows with the number of events.
+pub const GREW: f64 = 1.0;
 
 /// One bus.
 #[derive(Debug)]
@@ -39,6 +41,11 @@ impl Long {
         let (from, to) = (&self.looks[self.looks.len() / 2 - 1], &self.looks[self.looks.len() - 1]);
         let grown = i128::from(value(to)) - i128::from(value(from));
         grown as f64 / (to.events - from.events) as f64
+    }
+
+    /// The same of the broker.
+    pub fn broker_growth(&self) -> f64 {
+        self.growth(|look| look.broker.unwrap_or_default())
     }
 }
 

@@ -14,19 +14,23 @@
 )]
 #![expect(clippy::cast_precision_loss, reason = "counts of events are far below 2^52")]
 #![expect(unreachable_pub, reason = "one program")]
-#![expect(dead_code, reason = "the benches of the gateway and of its cost use all of what is shared")]
 
 mod body;
+#[expect(dead_code, reason = "the bench of the gateway uses the rest")]
 #[path = "../gateway/brokers.rs"]
 mod brokers;
 mod bus;
 mod cluster;
+#[expect(dead_code, reason = "the bench of the gateway uses the rest")]
 #[path = "../gateway/events.rs"]
 mod events;
+#[expect(dead_code, reason = "the bench of the gateway uses the rest")]
 #[path = "../gateway/hookbus.rs"]
 mod hookbus;
+#[expect(dead_code, reason = "the bench of its cost uses the rest")]
 #[path = "../cost/kernel.rs"]
 mod kernel;
+#[expect(dead_code, reason = "the bench of the gateway uses the rest")]
 #[path = "../gateway/load.rs"]
 mod load;
 mod long;
@@ -54,6 +58,7 @@ use std::{
 use self::{
     bus::Bus,
     events::Forge,
+    marks::Around,
     page::Measured,
     sweep::{Sweep, What},
 };
@@ -64,16 +69,18 @@ const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/scale.md");
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let options = Options::read(&words);
+    // Before anything is measured: a run takes long, and a page without its marks would waste it.
+    let page = fs::read_to_string(PAGE).expect("the page");
+    let around = Around::of(&page);
     // Not the system's temporary folder: that may be memory, where a sync costs nothing.
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
     let measured = measure(&options, folder.path());
     let part = page::measured(&measured, options.rounds, &options.command);
     println!("{part}");
-    let page = marks::put_into(&fs::read_to_string(PAGE).expect("the page"), &part);
     let picture = plot::svg(&measured);
     if let Some(directory) = &options.output {
         fs::create_dir_all(directory).expect("a folder");
-        fs::write(directory.join("scale.md"), page).expect("a page");
+        fs::write(directory.join("scale.md"), around.with(&part)).expect("a page");
         fs::write(directory.join("scale.svg"), picture).expect("a picture");
     }
 }

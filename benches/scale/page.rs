@@ -5,10 +5,10 @@ use std::fmt::{self, Write as _};
 use crate::{
     brokers::{KafkaBroker, NatsServer},
     cluster,
-    long::Long,
+    long::{GREW, Long},
     machine, said,
     spread::Spread,
-    sweep::{CONNECTIONS, Sweep, What},
+    sweep::{CONNECTIONS, FOR_BODIES, Sweep, What},
     window::{Series, Window},
     words::{mebibytes, microseconds, whole},
 };
@@ -40,6 +40,7 @@ pub fn measured(all: &Measured, rounds: usize, command: &str) -> String {
         kafka = KafkaBroker::version(),
     );
     // Writing to a String cannot fail.
+    let _infallible = cluster::warn(all, &mut page);
     let _infallible = cluster::replica(all, &mut page);
     let _infallible = all.sweeps.iter().try_for_each(|(sweep, series)| table(sweep, series, &mut page));
     let _infallible = long(&all.long, &mut page);
@@ -50,6 +51,9 @@ pub fn measured(all: &Measured, rounds: usize, command: &str) -> String {
 fn table(sweep: &Sweep, all: &[Series], page: &mut String) -> fmt::Result {
     let is_of_bodies = sweep.what == What::Body;
     writeln!(page, "\n### {}\n", sweep.what.title())?;
+    if is_of_bodies {
+        writeln!(page, "With {FOR_BODIES} connections, so its base is dearer than in the other tables.\n")?;
+    }
     write!(page, "| bus | {} | events/s | CPU s / 100k | to the base |", sweep.what.title().to_lowercase())?;
     write!(page, "{}", if is_of_bodies { " CPU ms / MiB of bodies |" } else { "" })?;
     writeln!(page, " broker's CPU s / 100k | context switches / event | events / sync | peak RSS MiB |")?;
@@ -115,12 +119,15 @@ fn long(all: &[Long], page: &mut String) -> fmt::Result {
             long.bus.name()
         )?;
         if last_broker(long).is_some() {
-            let grown = long.growth(|look| look.broker.unwrap_or_default());
-            writeln!(
-                page,
-                "- **its broker**: {grown:+.0} bytes for each event in that half: nats-server holds each message id in memory for \
-                 `bus.nats.provision.duplicate_window` (12 h)."
-            )?;
+            let grown = long.broker_growth();
+            write!(page, "- **its broker**: {grown:+.0} bytes for each event in that half.")?;
+            if grown >= GREW {
+                write!(
+                    page,
+                    " Message ids are part of it: nats-server holds each for `bus.nats.provision.duplicate_window` (12 h)."
+                )?;
+            }
+            writeln!(page)?;
         }
     }
     Ok(())

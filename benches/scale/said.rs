@@ -1,10 +1,11 @@
-//! What the figures of a sweep say, in sentences: made from them, so that they cannot say anything else.
+//! What the figures of a sweep say, in sentences: made from them.
 
 use std::fmt::{self, Write as _};
 
 use crate::{
+    bus::Bus,
     sweep::{Sweep, What},
-    window::Series,
+    window::{Series, Window},
     words::{mebibytes, microseconds, times},
 };
 
@@ -14,8 +15,9 @@ pub fn say(sweep: &Sweep, all: &[Series], page: &mut String) -> fmt::Result {
     for series in all {
         let said = match sweep.what {
             What::Connections => connections(sweep, series),
-            What::Sources => rising(sweep, series, "sources"),
-            What::Subjects => rising(sweep, series, "subjects"),
+            What::Sources => rising(sweep, series, "sources", "source"),
+            What::Subjects if series.bus == Bus::Kafka => rising(sweep, series, "topics", "source and topic"),
+            What::Subjects => rising(sweep, series, "subjects", "source and subject"),
             What::Body => bodies(sweep, series),
         };
         writeln!(page, "- **{}**: {said}", series.bus.name())?;
@@ -26,7 +28,7 @@ pub fn say(sweep: &Sweep, all: &[Series], page: &mut String) -> fmt::Result {
 fn connections(sweep: &Sweep, series: &Series) -> String {
     let (first, base, last) = (0, sweep.base, sweep.points.len() - 1);
     let mut said = format!(
-        "with {} connections an event takes {:.0} µs of CPU time. With 1 it takes {}, with {} it takes {}. ",
+        "with {} connections an event takes {:.0} µs of CPU time. With 1 it takes {}. With {} it takes {}. ",
         sweep.points[base].value,
         series.microseconds(base),
         times(series.ratio(first, base)),
@@ -57,27 +59,33 @@ fn connections(sweep: &Sweep, series: &Series) -> String {
     said
 }
 
-fn rising(sweep: &Sweep, series: &Series, name: &str) -> String {
+/// `many` and `each`: the name of what is varied, and of what each of them has memory for.
+fn rising(sweep: &Sweep, series: &Series, many: &str, each: &str) -> String {
     let last = sweep.points.len() - 1;
     let memory =
         |point: usize| mebibytes(series.windows[point].iter().map(|window| window.peak_rss).max().unwrap_or(0));
     let more = (sweep.points[last].value - sweep.points[sweep.base].value) as f64;
     let mut said = format!(
-        "with {} {name} an event takes {} as with one. The gateway's memory is {:.0} MiB instead of {:.0} MiB: {:.0} KiB for each \
-         source.",
+        "with {} {many} instead of one an event takes {}. The gateway's memory is {:.0} MiB instead of {:.0} MiB",
         sweep.points[last].value,
         times(series.ratio(last, sweep.base)),
         memory(last),
         memory(sweep.base),
-        (memory(last) - memory(sweep.base)) * 1024.0 / more,
     );
-    let broker = |point: usize| series.at(point, |window| window.broker_cpu.unwrap_or_default()).median;
-    if broker(sweep.base) > 0.0 {
+    let kibibytes = (memory(last) - memory(sweep.base)) * 1024.0 / more;
+    if kibibytes > 0.0 {
+        let _infallible = write!(said, ": {kibibytes:.0} KiB for each {each}");
+    }
+    said.push('.');
+    let broker = |window: &Window| window.broker_cpu.unwrap_or_default();
+    let median = |point: usize| series.at(point, broker).median;
+    if median(sweep.base) > 0.0 {
         let _infallible = write!(
             said,
-            " The broker takes {:.0} µs an event instead of {:.0} µs.",
-            microseconds(broker(last)),
-            microseconds(broker(sweep.base))
+            " The broker takes {}. Its medians are {:.0} µs an event, and {:.0} µs with one.",
+            times(series.ratio_of(last, sweep.base, broker)),
+            microseconds(median(last)),
+            microseconds(median(sweep.base))
         );
     }
     said

@@ -9,8 +9,9 @@ const MOST_BYTES: usize = 192 * KIB * KIB;
 const FEWEST: usize = 128;
 /// Connections where they are not what is varied.
 pub const CONNECTIONS: usize = 64;
-/// Connections for large bodies: 64 of them at once would fill `listener.max_inflight` (64 MiB), and be answered 503.
-const FOR_LARGE: usize = 16;
+/// Connections for bodies of any size: 64 of the largest at once would be more than `listener.max_inflight` (64 MiB) leaves
+/// them, and be answered 503.
+pub const FOR_BODIES: usize = 16;
 
 /// One value of what is varied.
 #[derive(Debug, Clone, Copy)]
@@ -91,7 +92,7 @@ impl What {
                 Point { shape: Shape { sources: value, subject: Some("events.{vendor}.{source}") }, ..base }
             }
             What::Body => Point {
-                connections: FOR_LARGE,
+                connections: FOR_BODIES,
                 body: value,
                 events: events.min(MOST_BYTES / value).max(FEWEST),
                 ..base

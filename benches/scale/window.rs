@@ -37,8 +37,8 @@ pub struct Series {
     pub bus: Bus,
     /// Of each point, round by round.
     pub windows: Vec<Vec<Window>>,
-    /// Bytes that an event takes where it is stored, at the base.
-    pub stored: f64,
+    /// Bytes that an event takes where it is stored, of each point.
+    pub stored: Vec<f64>,
 }
 
 impl Series {
@@ -49,8 +49,13 @@ impl Series {
 
     /// A point's CPU time over that of the base, round by round.
     pub fn ratio(&self, point: usize, base: usize) -> Spread {
+        self.ratio_of(point, base, |window| window.cpu)
+    }
+
+    /// One value of a point over that of the base, round by round.
+    pub fn ratio_of(&self, point: usize, base: usize, value: impl Fn(&Window) -> f64) -> Spread {
         let both = self.windows[point].iter().zip(&self.windows[base]);
-        Spread::of(both.map(|(window, base)| window.cpu / base.cpu))
+        Spread::of(both.map(|(window, base)| value(window) / value(base)))
     }
 
     pub fn microseconds(&self, point: usize) -> f64 {
@@ -96,7 +101,7 @@ pub fn measure(sweep: &Sweep, rounds: usize, is_smoke: bool, folder: &Path, forg
     let series = |(number, bus): (usize, &Bus)| Series {
         bus: *bus,
         windows: windows[number * points..(number + 1) * points].to_vec(),
-        stored: stored[number * points + sweep.base],
+        stored: stored[number * points..(number + 1) * points].to_vec(),
     };
     sweep.buses.iter().enumerate().map(series).collect()
 }

@@ -14,11 +14,18 @@ pub fn mebibytes(bytes: u64) -> f64 {
 /// A ratio in a sentence; one that may as well be 1 is not called a difference.
 pub fn times(ratio: Spread) -> String {
     let Spread { median, least, most } = ratio;
-    if least <= 1.0 && 1.0 <= most {
+    if !(least..=most).contains(&1.0) {
+        format!("{median:.2} times as much ({least:.2}-{most:.2})")
+    } else if (0.9..=1.1).contains(&median) {
         format!("as much, as far as this run can tell ({median:.2}, rounds from {least:.2} to {most:.2})")
     } else {
-        format!("{median:.2} times as much ({least:.2}-{most:.2})")
+        format!("{median:.2} times as much, but rounds go from {least:.2} to {most:.2}: this run cannot tell")
     }
+}
+
+/// Whether the rounds agree well enough to plan with.
+pub fn is_steady(rounds: Spread) -> bool {
+    rounds.most <= 2.0 * rounds.least
 }
 
 /// A whole number with commas.
@@ -32,4 +39,9 @@ pub fn whole(number: f64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// Not less than the number: whole, or with one digit below 10.
+pub fn up(number: f64) -> String {
+    if number < 10.0 { format!("{:.1}", (number * 10.0).ceil() / 10.0) } else { whole(number.ceil()) }
 }
