@@ -76,7 +76,9 @@ pub fn table(halves: &[Half], page: &mut String) -> fmt::Result {
          \"Generator\" is the load generator's own delay in sending: p99 of the time from the instant at which a request was due \
          and a connection free until it was written. How long an answer waits to be read is not in that figure. Both are part of \
          the latencies on both sides, so they draw the ratios towards 1. Then the share of the time in which its one thread ran \
-         or waited for a core. Above {most:.0} % the row says so: it may measure the generator.\n",
+         or waited for a core. Above {most:.0} % the row says so: it may measure the generator. A window is some \
+         seconds long, on cores that all share: one pause of some dozen milliseconds is more than 1 % of it, and then p99 tells of \
+         that pause.\n",
         most = AT_ITS_LIMIT * 100.0
     )?;
     writeln!(
