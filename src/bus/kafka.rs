@@ -13,6 +13,7 @@ mod ear;
 mod ends;
 pub mod inspection;
 mod lanes;
+mod partitioner;
 mod producer;
 pub mod provision;
 mod publication;

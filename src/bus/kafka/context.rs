@@ -1,5 +1,5 @@
-//! What librdkafka calls back with: statistics, errors, log lines. All of it runs on the producer's poll thread and only
-//! sets gauges and wakes the watcher.
+//! What librdkafka calls back with: statistics, errors, log lines, reports. All of it runs on the thread that takes the reports: it
+//! sets gauges, wakes the watcher, and gives each report to its ticket.
 
 use std::sync::Arc;
 

@@ -22,7 +22,8 @@ use tokio::sync::oneshot;
 
 use super::{
     context::Context,
-    lanes::{Client, Lane, Lanes, NotProduced, Outgoing, Report, Ticket, Waiting, partition},
+    lanes::{Client, Lane, Lanes, NotProduced, Outgoing, Report, Ticket, Waiting},
+    partitioner::partition,
     settings::{OpenError, queue_bounds},
     signal::Signal,
 };
@@ -31,7 +32,7 @@ use crate::bus::metrics::BusMetrics;
 /// Between two looks at whether the thread must end.
 const POLL: Duration = Duration::from_millis(100);
 
-/// It.
+/// librdkafka's producer with its thread and its lanes; dropping it ends the thread.
 pub(super) struct Producer {
     client: Arc<BaseProducer<Context>>,
     lanes: ArcSwap<Lanes>,
@@ -83,16 +84,16 @@ impl Producer {
         }
         let mut lanes = Lanes::clone(&before);
         for (topic, count) in told {
-            if let Some(before) = before.get(topic).filter(|before| before.len() != count) {
-                // Other lanes from here on: no event may overtake one that waits in these.
-                before.iter().for_each(Lane::let_all_through);
+            let known = before.get(topic);
+            if known.is_some_and(|known| known.len() == count) {
+                continue;
             }
-            if before.get(topic).is_none_or(|before| before.len() != count) {
-                let topic: Arc<str> = topic.into();
-                let client: Weak<dyn Client> = Arc::<BaseProducer<Context>>::downgrade(&self.client);
-                let new = || Lane::new(Arc::clone(&topic), Weak::clone(&client), Arc::clone(&self.waiting));
-                lanes.insert(Arc::clone(&topic), (0..count).map(|_| new()).collect());
-            }
+            // Other lanes from here on: no event may overtake one that waits in these.
+            known.into_iter().flatten().for_each(Lane::let_all_through);
+            let topic: Arc<str> = topic.into();
+            let client: Weak<dyn Client> = Arc::<BaseProducer<Context>>::downgrade(&self.client);
+            let new = || Lane::new(Arc::clone(&topic), Weak::clone(&client), Arc::clone(&self.waiting));
+            lanes.insert(Arc::clone(&topic), (0..count).map(|_| new()).collect());
         }
         self.lanes.store(Arc::new(lanes));
     }
