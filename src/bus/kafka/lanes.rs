@@ -33,9 +33,6 @@ const ROOM: usize = 32;
 pub(super) trait Client: Send + Sync {
     /// Gives it an event, which it copies.
     fn produce(&self, topic: &str, event: Outgoing<'_>, ticket: Box<Ticket>) -> Result<(), NotProduced>;
-
-    /// Events that it has without a report.
-    fn under_way(&self) -> usize;
 }
 
 /// Why, and the ticket back.
@@ -73,6 +70,8 @@ pub(super) struct Ticket {
 /// librdkafka's queue, and its own bytes within as many again.
 #[derive(Debug)]
 pub(super) struct Waiting {
+    /// At librdkafka, by way of the lanes: its own count has statistics and errors in it, too.
+    under_way: AtomicUsize,
     events: AtomicUsize,
     /// Of payloads.
     bytes: AtomicUsize,
@@ -125,7 +124,7 @@ impl Outgoing<'_> {
 
 impl Waiting {
     pub(super) fn within(most: QueueBounds) -> Self {
-        Waiting { events: AtomicUsize::new(0), bytes: AtomicUsize::new(0), most }
+        Waiting { under_way: AtomicUsize::new(0), events: AtomicUsize::new(0), bytes: AtomicUsize::new(0), most }
     }
 
     pub(super) fn events(&self) -> usize {
@@ -136,11 +135,11 @@ impl Waiting {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Whether there is room for one more. `at_client`: events at librdkafka.
-    fn has_room(&self, event: &Outgoing<'_>, at_client: usize) -> bool {
+    /// Whether there is room for one more.
+    fn has_room(&self, event: &Outgoing<'_>) -> bool {
         let events = self.events() + 1;
         let bytes = self.bytes() + event.payload.len() + events * WEIGHT;
-        events + at_client <= self.most.events && bytes <= self.most.bytes
+        events + self.under_way.load(Ordering::Relaxed) <= self.most.events && bytes <= self.most.bytes
     }
 
     fn add(&self, event: &Outgoing<'_>) {
@@ -173,7 +172,7 @@ impl Lane {
         if state.goes_through || state.under_way < MOST_UNDER_WAY {
             return self.produce(&mut state, client, event, report).map_err(|(code, _report)| code);
         }
-        if !self.waiting.has_room(&event, client.under_way()) {
+        if !self.waiting.has_room(&event) {
             return Err(Some(RDKafkaErrorCode::QueueFull));
         }
         self.waiting.add(&event);
@@ -198,6 +197,7 @@ impl Lane {
     fn reported(self: &Arc<Self>, timed_out: bool) {
         let mut state = self.state();
         state.under_way -= 1;
+        self.waiting.under_way.fetch_sub(1, Ordering::Relaxed);
         if MOST_UNDER_WAY <= state.under_way || state.waiting.is_empty() {
             return;
         }
@@ -248,6 +248,7 @@ impl Lane {
         let ticket = Box::new(Ticket { report, lane: Some(Arc::clone(self)) });
         client.produce(&self.topic, event, ticket).map_err(|(code, ticket)| (code, ticket.report))?;
         state.under_way += 1;
+        self.waiting.under_way.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
@@ -284,10 +285,6 @@ mod tests {
             }
             events.push_back((event.key.into_owned(), ticket));
             Ok(())
-        }
-
-        fn under_way(&self) -> usize {
-            self.events.lock().unwrap().len()
         }
     }
 
@@ -441,9 +438,9 @@ mod tests {
         let bytes = Waiting::within(QueueBounds { events: 10, bytes: 3 * WEIGHT });
         let event =
             |payload| Outgoing { key: "k".into(), payload: vec![0; payload].into(), headers: OwnedHeaders::new() };
-        assert!(bytes.has_room(&event(2 * WEIGHT), 0) && !bytes.has_room(&event(2 * WEIGHT + 1), 0));
+        assert!(bytes.has_room(&event(2 * WEIGHT)) && !bytes.has_room(&event(2 * WEIGHT + 1)));
         bytes.add(&event(WEIGHT));
-        assert!(bytes.has_room(&event(0), 0) && !bytes.has_room(&event(1), 0));
+        assert!(bytes.has_room(&event(0)) && !bytes.has_room(&event(1)));
     }
 
     #[test]

@@ -105,7 +105,7 @@ impl Producer {
 
     /// Events without a report.
     pub(super) fn under_way(&self) -> usize {
-        Client::under_way(&*self.client) + self.waiting.events()
+        usize::try_from(self.client.in_flight_count()).unwrap_or(0) + self.waiting.events()
     }
 
     /// Waits until every event has its report.
@@ -142,10 +142,6 @@ impl Client for BaseProducer<Context> {
         let record = BaseRecord::with_opaque_to(topic, ticket).key(&*event.key).payload(&event.payload[..]);
         self.send(record.headers(event.headers))
             .map_err(|(error, record)| (error.rdkafka_error_code(), record.delivery_opaque))
-    }
-
-    fn under_way(&self) -> usize {
-        usize::try_from(self.in_flight_count()).unwrap_or(0)
     }
 }
 
