@@ -492,6 +492,28 @@ fn what_is_written_and_not_synced_is_not_read_inside() {
     assert_eq!(bodies(journal.reader(Start::Oldest)), ["synced"]);
 }
 
+/// A file system tells reserved bytes from written ones by holes.
+#[test]
+fn a_batch_writes_zeros_ahead_so_that_the_syncs_of_the_next_ones_wait_for_bytes_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (size, ahead) = (1 << 20, store::ZEROS_AHEAD);
+    let journal = open(&Options { segment_size: size, max_size: 4 * size, ..options(folder.path()) });
+    let hole = || {
+        let segment = fs::File::open(&segments(folder.path())[0]).unwrap();
+        rustix::fs::seek(&segment, rustix::fs::SeekFrom::Hole(0)).unwrap()
+    };
+    append(&journal, "a").unwrap();
+    let first = hole();
+    assert!(ahead < first && first < size, "{first}");
+    append(&journal, vec![1; 1000]).unwrap();
+    assert_eq!(hole(), first, "the second lies on zeros of the first");
+    append(&journal, vec![1; ahead as usize]).unwrap();
+    assert!(hole() > first, "one that goes beyond them writes more");
+    append(&journal, vec![1; ahead as usize * 2]).unwrap();
+    assert_eq!(hole(), size, "and none behind the segment's end");
+    assert_eq!(read(journal.reader(Start::Oldest)).len(), 4);
+}
+
 #[test]
 fn one_directory_has_one_journal() {
     let outer = tempfile::tempdir().unwrap();
