@@ -1,14 +1,16 @@
 //! The listener: accepts connections, limits them, times them, drains them. HTTP/1.1 only, through hyper's own `http1`
 //! connection; TLS and HTTP/2 belong to the proxy in front. Never reads a body's meaning.
 //!
-//! One listening socket, cloned to every worker: the worker that is awake first takes the connection, a second process cannot
-//! share the port unnoticed, and closing it at the drain leaves no connection behind in a queue of its own.
+//! One listening socket, cloned to every worker: the worker that is awake first accepts the connection and gives it to the one
+//! with the fewest, a second process cannot share the port unnoticed, and closing it at the drain leaves no connection behind in a
+//! queue of its own.
 
 mod connection;
 mod discard;
 mod opened;
 mod phase;
 mod slots;
+mod spread;
 
 use std::{
     io,
@@ -28,6 +30,7 @@ use self::{discard::discard, opened::Opened};
 pub use self::{
     phase::Phase,
     slots::{Limits, Slots},
+    spread::Spread,
 };
 use crate::{
     intake::{Gateway, metrics::Closed},
@@ -63,7 +66,23 @@ pub fn listen(socket: Socket, backlog: u32) -> io::Result<StdListener> {
 }
 
 /// Accepts connections until the drain closes the listener.
-pub async fn accept(listener: TcpListener, gateway: Arc<Gateway>, slots: Slots, mut phase: watch::Receiver<Phase>) {
+pub async fn accept(
+    listener: TcpListener,
+    gateway: Arc<Gateway>,
+    slots: Slots,
+    spread: Spread,
+    mut phase: watch::Receiver<Phase>,
+) {
+    let open = |stream: TcpStream, peer: SocketAddr, phase: &watch::Receiver<Phase>| {
+        // Answers are one small write each; Nagle would hold them back for the client's acknowledgement.
+        let _nodelay = stream.set_nodelay(true);
+        let Some(slot) = slots.take(&stream, &gateway) else { return refuse(stream, &gateway, &slots) };
+        let (gateway, phase, peer) = (Arc::clone(&gateway), phase.clone(), peer.ip().to_canonical());
+        spread.begin(stream, move |stream, place| {
+            let connection = connection::serve(Opened { stream, peer }, gateway, phase, (slot, place));
+            drop(tokio::spawn(wake::gather(Box::pin(connection))));
+        });
+    };
     let mut pause = FIRST_ACCEPT_PAUSE;
     loop {
         let accepted = tokio::select! {
@@ -73,7 +92,7 @@ pub async fn accept(listener: TcpListener, gateway: Arc<Gateway>, slots: Slots, 
         match accepted {
             Ok((stream, peer)) => {
                 pause = FIRST_ACCEPT_PAUSE;
-                open(stream, peer, &gateway, &slots, &phase);
+                open(stream, peer, &phase);
             }
             // The client's doing; the next one may be fine.
             Err(error) if is_per_connection(&error) => {}
@@ -86,20 +105,7 @@ pub async fn accept(listener: TcpListener, gateway: Arc<Gateway>, slots: Slots, 
     }
     // What the kernel has accepted before the listener closes still gets its answer: closing would reset it.
     while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
-        open(stream, peer, &gateway, &slots, &phase);
-    }
-}
-
-fn open(stream: TcpStream, peer: SocketAddr, gateway: &Arc<Gateway>, slots: &Slots, phase: &watch::Receiver<Phase>) {
-    // Answers are one small write each; Nagle would hold them back for the client's acknowledgement.
-    let _nodelay = stream.set_nodelay(true);
-    match slots.take(&stream, gateway) {
-        Some(slot) => {
-            let opened = Opened { stream, peer: peer.ip().to_canonical() };
-            let connection = Box::pin(connection::serve(opened, Arc::clone(gateway), phase.clone(), slot));
-            drop(tokio::spawn(wake::gather(connection)));
-        }
-        None => refuse(stream, gateway, slots),
+        open(stream, peer, &phase);
     }
 }
 

@@ -18,6 +18,7 @@ use super::{
     opened::Opened,
     phase::{self, LAST_WAIT, Phase},
     slots::Slot,
+    spread::Place,
 };
 use crate::{
     clock::{Clock, ConnState, Timed, Times},
@@ -34,7 +35,8 @@ enum End {
     Overloaded,
 }
 
-pub(super) async fn serve(opened: Opened, gateway: Arc<Gateway>, phase: watch::Receiver<Phase>, _slot: Slot) {
+/// `_held`: what the connection takes up until it ends.
+pub(super) async fn serve(opened: Opened, gateway: Arc<Gateway>, phase: watch::Receiver<Phase>, _held: (Slot, Place)) {
     // The drain waits until no connection holds a receiver any more.
     let _open = phase.clone();
     let Some((stream, peer)) = opened.behind_its_proxy(&gateway, phase.clone()).await else { return };

@@ -11,7 +11,7 @@ use tokio::{
 use super::descriptors;
 use crate::{
     intake::Gateway,
-    listener::{self, Phase, Slots},
+    listener::{self, Phase, Slots, Spread},
     wake,
 };
 
@@ -31,15 +31,19 @@ impl Workers {
         let (phase, phase_seen) = watch::channel(Phase::Open);
         let (stop, _) = watch::channel(false);
         let mut started = Workers { threads: Vec::with_capacity(workers), phase, stop, slots };
-        for number in 0..workers {
-            let runtime = Builder::new_current_thread().enable_all().build()?;
+        let runtimes: io::Result<Vec<_>> =
+            (0..workers).map(|_| Builder::new_current_thread().enable_all().build()).collect();
+        let runtimes = runtimes?;
+        let spread = Spread::over(runtimes.iter().map(|runtime| runtime.handle().clone()));
+        for ((number, runtime), spread) in runtimes.into_iter().enumerate().zip(spread) {
             let listener = {
                 let _inside = runtime.enter();
                 TcpListener::from_std(listener.try_clone()?)?
             };
             let gateway = Arc::clone(gateway);
             let (slots, phase, stop) = (started.slots.clone(), phase_seen.clone(), started.stop.subscribe());
-            let work = move || work(&runtime, number, listener, &gateway, slots, phase, stop);
+            let accept = move |gateway| listener::accept(listener, gateway, slots, spread, phase);
+            let work = move || work(&runtime, number, &gateway, accept, stop);
             started.threads.push(thread::Builder::new().name(format!("worker-{number}")).spawn(work)?);
         }
         Ok(started)
@@ -55,20 +59,18 @@ impl Workers {
     }
 }
 
-fn work(
+fn work<A: Future<Output = ()> + Send + 'static>(
     runtime: &Runtime,
     number: usize,
-    listener: TcpListener,
     gateway: &Arc<Gateway>,
-    slots: Slots,
-    phase: watch::Receiver<Phase>,
+    accept: impl FnOnce(Arc<Gateway>) -> A,
     mut stop: watch::Receiver<bool>,
 ) {
     runtime.block_on(async {
         gateway.health.beat(number).map(|beat| tokio::spawn(beat.run()));
         tokio::spawn(wake::serve());
         gateway.delivery.bus().attach().await;
-        tokio::spawn(listener::accept(listener, Arc::clone(gateway), slots, phase));
+        tokio::spawn(accept(Arc::clone(gateway)));
         let _gone = stop.wait_for(|stop| *stop).await;
         gateway.delivery.bus().detach().await;
     });

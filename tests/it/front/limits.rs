@@ -1,7 +1,9 @@
 //! Connections, memory and overload.
 
 use std::{
-    thread,
+    cmp::Reverse,
+    collections::BTreeSet,
+    fs, thread,
     time::{Duration, Instant},
 };
 
@@ -273,4 +275,50 @@ fn a_flood_of_refusals_is_counted_not_written() {
         written + gateway.metric("log_lines_dropped_total") as usize == 2000
     });
     assert!((1..=allowed).contains(&written), "{written} written, {allowed} allowed");
+}
+
+/// Whoever is awake first accepts a connection, and keeps it only if no other worker has fewer.
+#[test]
+fn connections_are_spread_evenly_over_the_workers() {
+    const WORKERS: usize = 4;
+    let gateway = Setup::new("workers = 4", "").start();
+    let connect = |count: usize| -> Vec<Connection> {
+        let ask = |_| {
+            let mut connection = gateway.connect();
+            assert_eq!(connection.request(&format!("GET {POLICY} HTTP/1.1\r\nHost: h\r\n\r\n"), b"").status, 200);
+            connection
+        };
+        (0..count).map(ask).collect()
+    };
+    let idle = watched(gateway.pid());
+    let mut connections = connect(40);
+    let before = idle.iter().take(WORKERS).sum::<usize>();
+    let now: Vec<usize> = watched(gateway.pid()).into_iter().take(WORKERS).collect();
+    assert_eq!(now.iter().sum::<usize>() - before, 40, "{idle:?} {now:?}");
+    assert_eq!(now[0], now[WORKERS - 1], "{now:?}");
+
+    // What ends leaves its worker.
+    connections.drain(..20);
+    gateway.wait_for_metric("http_connections", 20.0);
+    connections.extend(connect(20));
+    let now: Vec<usize> = watched(gateway.pid()).into_iter().take(WORKERS).collect();
+    assert_eq!(now[0], now[WORKERS - 1], "{now:?}");
+}
+
+/// How many descriptors each event loop of a process watches, most first: the workers' before all others.
+fn watched(pid: u32) -> Vec<usize> {
+    let loops = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().filter_map(|entry| {
+        let entry = entry.ok()?;
+        let target = fs::read_link(entry.path()).ok()?;
+        let is_loop = target.to_string_lossy() == "anon_inode:[eventpoll]";
+        let number = entry.file_name();
+        let text = fs::read_to_string(format!("/proc/{pid}/fdinfo/{}", number.display())).ok();
+        text.filter(|_| is_loop)
+    });
+    let lines = |text: String| text.lines().filter(|line| line.starts_with("tfd:")).map(str::to_owned).collect();
+    // Each is open twice, and lists the same.
+    let mut counts: Vec<usize> =
+        loops.map(lines).collect::<BTreeSet<BTreeSet<String>>>().iter().map(BTreeSet::len).collect();
+    counts.sort_unstable_by_key(|count| Reverse(*count));
+    counts
 }
