@@ -26,6 +26,7 @@ use crate::{
     event::{Event, Kind},
     json,
     request::Body,
+    text,
 };
 
 /// An event in its envelope.
@@ -53,7 +54,7 @@ impl Envelope {
         let trace = incoming.unwrap_or_else(Traceparent::begin);
         let circumstances = Circumstances {
             source: &identity,
-            recorded: &format_args!("{:.6}", received.arrival),
+            recorded: &text::Microseconds(received.arrival),
             sequence: &stamp.next(),
             trace: &trace,
             hop: &trace.child(),

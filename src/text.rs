@@ -1,6 +1,8 @@
-//! Text encoders: hexadecimal, percent and backslash escapes.
+//! Text encoders: digits, instants, percent and backslash escapes.
 //!
-//! In: text or bytes. Out: the same, safe where it goes: a header, a JSON string, a log line, a terminal.
+//! In: text, bytes or numbers. Out: the same, safe where it goes: a header, a JSON string, a log line, a terminal.
+//!
+//! Numbers that stand in every event are written here digit by digit: `core::fmt` takes several times the instructions.
 
 use std::{borrow::Cow, fmt, io::Write as _};
 
@@ -15,6 +17,39 @@ pub fn hex_decode<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
 /// Lower-case hexadecimal text.
 pub fn hex_encode(bytes: &[u8]) -> String {
     const_hex::encode(bytes)
+}
+
+/// Writes the last digits of a number, as many as there is place for, with zeros before them.
+pub fn digits(mut number: u64, place: &mut [u8]) {
+    for digit in place.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+}
+
+/// Adds a number to a text.
+pub fn push_number(number: u64, out: &mut String) {
+    let mut place = [0; 20];
+    digits(number, &mut place);
+    let first = place.iter().position(|digit| *digit != b'0').unwrap_or(place.len() - 1);
+    out.push_str(std::str::from_utf8(&place[first..]).unwrap_or_default());
+}
+
+/// RFC 3339 in UTC with microseconds, as `{instant:.6}` writes it.
+#[derive(Debug, Clone, Copy)]
+pub struct Microseconds(pub jiff::Timestamp);
+
+impl fmt::Display for Microseconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let utc = jiff::tz::Offset::UTC.to_datetime(self.0);
+        let Ok(year) = u64::try_from(utc.year()) else { return write!(f, "{:.6}", self.0) };
+        let mut text = *b"0000-00-00T00:00:00.000000Z";
+        digits(year, &mut text[..4]);
+        let two = [(5, utc.month()), (8, utc.day()), (11, utc.hour()), (14, utc.minute()), (17, utc.second())];
+        two.into_iter().for_each(|(at, number)| digits(number.unsigned_abs().into(), &mut text[at..at + 2]));
+        digits(u64::from(utc.subsec_nanosecond().unsigned_abs()) / 1000, &mut text[20..26]);
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+    }
 }
 
 /// What CloudEvents' NATS binding encodes in a header's value, beside all that is not ASCII.
@@ -119,6 +154,31 @@ mod tests {
             assert_eq!(hex_decode::<3>(bad), None, "{bad:?}");
         }
         assert_eq!(hex_encode(&[0, 0xff, 0xa9]), "00ffa9");
+    }
+
+    #[test]
+    fn numbers_and_instants_are_written_as_core_writes_them() {
+        let written = |number| {
+            let mut text = "n".to_owned();
+            push_number(number, &mut text);
+            text
+        };
+        for number in [0, 7, 10, 999, 1_000_000, u64::MAX - 1, u64::MAX] {
+            assert_eq!(written(number), format!("n{number}"));
+            let mut place = [b'x'; 20];
+            digits(number, &mut place);
+            assert_eq!(std::str::from_utf8(&place), Ok(&*format!("{number:020}")));
+        }
+        let (least, most) = (jiff::Timestamp::MIN.as_nanosecond(), jiff::Timestamp::MAX.as_nanosecond());
+        let mut instants =
+            vec![least, most, -62_167_219_200_000_000_000, -62_167_219_200_000_000_001, -1, 0, 1, 999, 1000];
+        let mut random = fastrand::Rng::with_seed(15);
+        instants.extend((0..1000).map(|_| random.i128(least..=most)));
+        instants.extend((0..1000).map(|_| random.i128(0..4_102_444_800_000_000_000)));
+        for instant in instants {
+            let instant = jiff::Timestamp::from_nanosecond(instant).unwrap();
+            assert_eq!(Microseconds(instant).to_string(), format!("{instant:.6}"));
+        }
     }
 
     #[test]

@@ -78,14 +78,16 @@ pub fn table(halves: &[Half], page: &mut String) -> fmt::Result {
          the latencies on both sides, so they draw the ratios towards 1. Then the share of the time in which its one thread ran \
          or waited for a core. Above {most:.0} % the row says so: it may measure the generator. A window is some \
          seconds long, on cores that all share: one pause of some dozen milliseconds is more than 1 % of it, and then p99 tells of \
-         that pause.\n",
+         that pause. \"Stolen\" is the share of the cores' time in which the hypervisor ran nothing of this machine although a \
+         thread wanted to run: where it stops a machine for the rest of each 100 ms once a quota is used up, 1 % is a pause of \
+         a millisecond, ten times a second.\n",
         most = AT_ITS_LIMIT * 100.0
     )?;
     writeln!(
         page,
-        "| subject | events/s | p50 ms | p99 ms | p99.9 ms | bare hyper at that rate: p50 ms | p99 ms | p99.9 ms | ratio p50 | ratio p99 | ratio p99.9 | generator: with the subject | with bare hyper |"
+        "| subject | events/s | p50 ms | p99 ms | p99.9 ms | bare hyper at that rate: p50 ms | p99 ms | p99.9 ms | ratio p50 | ratio p99 | ratio p99.9 | generator: with the subject | with bare hyper | stolen: with the subject | with bare hyper |"
     )?;
-    writeln!(page, "|---|---|---|---|---|---|---|---|---|---|---|---|---|")?;
+    writeln!(page, "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")?;
     halves.iter().try_for_each(|half| half.line(page))
 }
 
@@ -108,11 +110,12 @@ impl Half {
             let limit = if busy(windows) > AT_ITS_LIMIT { ", **at its limit**" } else { "" };
             Some(format!("{late} ms, {:.0} %{limit}", busy(windows) * 100.0))
         };
+        let stolen = |windows| median(windows, &|paced| paced.stolen * 100.0).map(|share| format!("{share} %"));
         let mut cells = vec![Some(self.kind.label().to_owned()), Some(format!("{:.1}k", self.per_second / 1000.0))];
         cells.extend(QUANTILES.map(|quantile| latency(&self.own, quantile)));
         cells.extend(QUANTILES.map(|quantile| latency(&self.bare, quantile)));
         cells.extend(QUANTILES.map(ratio));
-        cells.extend([generator(&self.own), generator(&self.bare)]);
+        cells.extend([generator(&self.own), generator(&self.bare), stolen(&self.own), stolen(&self.bare)]);
         let cells: Vec<_> = cells.into_iter().map(|cell| cell.unwrap_or_else(|| "-".into())).collect();
         writeln!(page, "| {} |", cells.join(" | "))
     }

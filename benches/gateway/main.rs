@@ -28,6 +28,7 @@ mod process;
 mod quantiles;
 mod report;
 mod spread;
+mod stolen;
 mod subject;
 
 use std::{fs, path::PathBuf, time::Instant};
@@ -35,6 +36,7 @@ use std::{fs, path::PathBuf, time::Instant};
 use self::{
     events::Forge,
     report::{Drained, Row},
+    stolen::Stolen,
     subject::{Brokers, Kind, Size, Subject},
 };
 
@@ -136,7 +138,8 @@ fn bench(options: &Options) {
 
 /// All subjects in turn, round by round, each round beginning with another one.
 fn measure(size: Size, rounds: usize, subjects: &mut [Subject], forge: &mut Forge) -> Row {
-    let mut row = Row { size, windows: subjects.iter().map(|subject| (subject.kind, Vec::new())).collect() };
+    let windows = subjects.iter().map(|subject| (subject.kind, Vec::new())).collect();
+    let (mut row, stolen) = (Row { size, windows, stolen: 0.0 }, Stolen::begin());
     for round in 0..rounds {
         for turn in 0..subjects.len() {
             let place = (round + turn) % subjects.len();
@@ -153,6 +156,7 @@ fn measure(size: Size, rounds: usize, subjects: &mut [Subject], forge: &mut Forg
             row.windows[place].1.push(window);
         }
     }
+    row.stolen = stolen.share();
     row
 }
 

@@ -15,6 +15,8 @@ pub struct Row {
     pub size: Size,
     /// Of each subject, round by round.
     pub windows: Vec<(Kind, Vec<Window>)>,
+    /// The share of the cores' time that the hypervisor gave to others.
+    pub stolen: f64,
 }
 
 /// How the spool got rid of what it held when the broker came back.
@@ -42,7 +44,12 @@ impl Row {
         let (Size { parallel, events }, rounds) =
             (self.size, self.windows.first().map_or(0, |(_, windows)| windows.len()));
         let connections = if parallel == 1 { "connection" } else { "connections" };
-        writeln!(page, "\n## {parallel} {connections}\n\n{rounds} rounds of {events} events.\n")?;
+        writeln!(
+            page,
+            "\n## {parallel} {connections}\n\n{rounds} rounds of {events} events. The hypervisor took {stolen:.1} % of the cores' \
+             time.\n",
+            stolen = self.stolen * 100.0
+        )?;
         writeln!(
             page,
             "| subject | events/s | p50 ms | p99 ms | p99.9 ms | CPU s / 100k | broker's CPU s / 100k | peak RSS MiB | not 2xx |"

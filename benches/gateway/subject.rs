@@ -15,6 +15,7 @@ use crate::{
     load::Load,
     process::{cpu_seconds, forget_peak, peak_rss},
     quantiles::Latencies,
+    stolen::Stolen,
 };
 
 /// Everything that is measured.
@@ -107,6 +108,8 @@ pub struct Paced {
     pub late: f64,
     /// The share of the time in which the generator was busy.
     pub busy: f64,
+    /// The share of the cores' time that the hypervisor gave to others.
+    pub stolen: f64,
     pub refused: usize,
 }
 
@@ -212,10 +215,13 @@ impl Subject {
         let (warm_up, requests) = (forge.requests(size.warm_up()), forge.requests(events));
         let mut load = Load::open(address, connections);
         let warmed = load.run(warm_up);
+        let stolen = Stolen::begin();
         let run = load.run_at(per_second, requests);
+        let stolen = stolen.share();
         let refused = warmed.refused + run.refused;
         self.acknowledged += (size.warm_up() + events - refused) as u64;
-        Paced { latencies: Latencies::of(run.latencies), late: Latencies::of(run.late).p99, busy: run.busy, refused }
+        let (latencies, late) = (Latencies::of(run.latencies), Latencies::of(run.late).p99);
+        Paced { latencies, late, busy: run.busy, stolen, refused }
     }
 
     /// Whether what it has acknowledged is stored, each event once: nothing it said was for show.

@@ -80,8 +80,10 @@ impl Circumstances<'_> {
         attributes.push(Attribute::Traceparent, trace);
         push_some(&mut attributes, Attribute::QuarantineReason, quarantine);
         attributes.push(Attribute::Route, &route(&reading.kind, source, template));
-        let message_id = format_args!("{vendor}/{source_name}/{}/{fingerprint:016x}{suffix}", reading.id);
-        attributes.push(Attribute::MessageId, &message_id);
+        let mut hex = const_hex::Buffer::<8>::new();
+        let fingerprint = hex.format(&fingerprint.to_be_bytes());
+        attributes
+            .push_parts(Attribute::MessageId, &[vendor, "/", source_name, "/", &reading.id, "/", fingerprint, suffix]);
         attributes.push(Attribute::Hop, hop);
         attributes
     }

@@ -12,6 +12,8 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use crate::text;
+
 /// Most bytes of a replica's name in a sequence.
 const MAX_REPLICA_BYTES: usize = 63;
 
@@ -68,7 +70,10 @@ struct Sequence<'a>(&'a str, u64);
 
 impl fmt::Display for Sequence<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{:0COUNTER_DIGITS$}", self.0, self.1)
+        let mut count = [b'-'; 1 + COUNTER_DIGITS];
+        text::digits(self.1, &mut count[1..]);
+        f.write_str(self.0)?;
+        f.write_str(std::str::from_utf8(&count).unwrap_or_default())
     }
 }
 

@@ -83,8 +83,8 @@ impl<'g> AccessLog<'g> {
 
     /// `reason`: why it was not accepted; what it was, when a ping, a repeat or a conflict.
     pub(super) fn end(mut self, reply: Reply, reason: Option<&str>) {
-        self.count(reply);
-        self.write(reply.status().as_u16(), Outcome::from(reply).as_str(), reason);
+        let duration = self.count(reply);
+        self.write(reply.status().as_u16(), Outcome::from(reply).as_str(), reason, duration);
     }
 
     /// A probe: one every second would fill the log.
@@ -92,15 +92,18 @@ impl<'g> AccessLog<'g> {
         self.count(reply);
     }
 
-    fn count(&mut self, reply: Reply) {
+    /// How long the request took.
+    fn count(&mut self, reply: Reply) -> Duration {
         self.ended = true;
+        let duration = self.begin.elapsed();
         match self.endpoint {
-            Some(endpoint) => endpoint.metrics.answered(reply, self.begin.elapsed().as_secs_f64()),
+            Some(endpoint) => endpoint.metrics.answered(reply, duration.as_secs_f64()),
             None => self.gateway.no_source.requests.inc(reply),
         }
+        duration
     }
 
-    fn write(&self, status: u16, outcome: &'static str, reason: Option<&str>) {
+    fn write(&self, status: u16, outcome: &'static str, reason: Option<&str>, duration: Duration) {
         let of_event = |attribute| self.event.as_ref().and_then(|event| event.get(attribute));
         let line = RequestLine {
             source: self.endpoint.map_or("none", |endpoint| &endpoint.identity.name),
@@ -115,7 +118,7 @@ impl<'g> AccessLog<'g> {
             user_agent: self.user_agent.as_ref().map(HeaderValue::as_bytes),
             secret: self.secret,
             bytes: self.bytes,
-            duration: self.begin.elapsed(),
+            duration,
             trace_id: of_event(Attribute::Traceparent).and_then(|trace| trace.split('-').nth(1)),
         };
         self.gateway.tell(&line);
@@ -126,7 +129,7 @@ impl Drop for AccessLog<'_> {
     fn drop(&mut self) {
         self.gateway.metrics.inflight_requests.dec();
         if !self.ended {
-            self.write(NO_ANSWER, "abandoned", Some("the connection ended before the answer"));
+            self.write(NO_ANSWER, "abandoned", Some("the connection ended before the answer"), self.begin.elapsed());
         }
     }
 }

@@ -111,14 +111,14 @@ impl RequestLine<'_> {
 
 /// Writes the line of a request. Writing to a String cannot fail.
 pub(super) fn write(format: LogFormat, event: &Event<'_>, out: &mut String) -> fmt::Result {
-    let (now, level) = (jiff::Timestamp::now(), event.metadata().level().as_str());
+    let (now, level) = (text::Microseconds(jiff::Timestamp::now()), event.metadata().level().as_str());
     let (start, end) = match format {
         LogFormat::Json => {
-            write!(out, r#"{{"timestamp":"{now:.6}","level":"{level}","message":"request""#)?;
+            write!(out, r#"{{"timestamp":"{now}","level":"{level}","message":"request""#)?;
             ([",\"", "\":", "\":\""], "}\n")
         }
         LogFormat::Text => {
-            write!(out, "{now:.6} {level:>5} request")?;
+            write!(out, "{now} {level:>5} request")?;
             ([" ", "=", "=\""], "\n")
         }
     };
@@ -160,12 +160,12 @@ impl Visit for Fields<'_> {
 
     fn record_u64(&mut self, field: &Field, value: u64) {
         self.start(field, false);
-        self.written = self.written.and_then(|()| write!(self.out, "{value}"));
+        text::push_number(value, self.out);
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
         self.start(field, false);
-        self.written = self.written.and_then(|()| write!(self.out, "{}", Milliseconds::from_float(value)));
+        Milliseconds::from_float(value).write(self.out);
     }
 
     /// The sender's address; the message stands at the line's beginning.
@@ -195,10 +195,11 @@ impl Milliseconds {
     fn from_float(milliseconds: f64) -> Self {
         Milliseconds((milliseconds * 1000.0 + 0.5) as u64)
     }
-}
 
-impl fmt::Display for Milliseconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:03}", self.0 / 1000, self.0 % 1000)
+    fn write(&self, out: &mut String) {
+        let mut decimals = [b'.'; 4];
+        text::digits(self.0 % 1000, &mut decimals[1..]);
+        text::push_number(self.0 / 1000, out);
+        out.push_str(std::str::from_utf8(&decimals).unwrap_or_default());
     }
 }
