@@ -24,6 +24,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
+    task::coop::unconstrained,
 };
 
 use self::{discard::discard, opened::Opened};
@@ -35,7 +36,6 @@ pub use self::{
 use crate::{
     intake::{Gateway, metrics::Closed},
     reply::Reply,
-    wake,
 };
 
 /// First pause after an accept that failed (out of file descriptors, say); doubled up to [`MAX_ACCEPT_PAUSE`].
@@ -77,11 +77,9 @@ pub async fn accept(
         // Answers are one small write each; Nagle would hold them back for the client's acknowledgement.
         let _nodelay = stream.set_nodelay(true);
         let Some(slot) = slots.take(&stream, &gateway) else { return refuse(stream, &gateway, &slots) };
-        let (gateway, phase, peer) = (Arc::clone(&gateway), phase.clone(), peer.ip().to_canonical());
-        spread.begin(stream, move |stream, place| {
-            let connection = connection::serve(Opened { stream, peer }, gateway, phase, (slot, place));
-            drop(tokio::spawn(wake::gather(Box::pin(connection))));
-        });
+        let (gateway, phase) = (Arc::clone(&gateway), phase.clone());
+        let opened = Opened { stream, peer: peer.ip().to_canonical() };
+        spread.spawn(opened, move |opened, place| connection::serve(opened, gateway, phase, (place, slot)));
     };
     let mut pause = FIRST_ACCEPT_PAUSE;
     loop {
@@ -104,7 +102,8 @@ pub async fn accept(
         }
     }
     // What the kernel has accepted before the listener closes still gets its answer: closing would reset it.
-    while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
+    // However many they are: tokio would have this task pause after some hundred.
+    while let Some(Ok((stream, peer))) = unconstrained(listener.accept()).now_or_never() {
         open(stream, peer, &phase);
     }
 }

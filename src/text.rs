@@ -1,4 +1,4 @@
-//! Text encoders: digits, instants, percent and backslash escapes.
+//! Text encoders: hexadecimal, digits, instants, percent and backslash escapes.
 //!
 //! In: text, bytes or numbers. Out: the same, safe where it goes: a header, a JSON string, a log line, a terminal.
 //!
@@ -29,10 +29,10 @@ pub fn digits(mut number: u64, place: &mut [u8]) {
 
 /// Adds a number to a text.
 pub fn push_number(number: u64, out: &mut String) {
-    let mut place = [0; 20];
-    digits(number, &mut place);
-    let first = place.iter().position(|digit| *digit != b'0').unwrap_or(place.len() - 1);
-    out.push_str(std::str::from_utf8(&place[first..]).unwrap_or_default());
+    let mut most = [0; 20];
+    let place = &mut most[..=number.checked_ilog10().unwrap_or(0) as usize];
+    digits(number, place);
+    out.push_str(std::str::from_utf8(place).unwrap_or_default());
 }
 
 /// RFC 3339 in UTC with microseconds, as `{instant:.6}` writes it.
@@ -85,8 +85,8 @@ pub fn one_line(json: &[u8]) -> Vec<u8> {
 /// Those of `out`; a `String` has none.
 pub fn ascii(text: &str, most: usize, out: &mut impl fmt::Write) -> fmt::Result {
     let is_plain = |byte| matches!(byte, b' '..=b'~') & !is_quote_or_backslash(byte);
-    // Nearly every text is plain, and copied in one piece. A loop without a way out looks at many bytes at once.
-    if text.len() <= most && text.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
+    // Nearly every text is plain, and copied in one piece.
+    if text.len() <= most && all_of(text.as_bytes(), is_plain) {
         return out.write_str(text);
     }
     for character in text.chars().take(most) {
@@ -121,13 +121,18 @@ pub fn terminal(line: &[u8]) -> String {
     text
 }
 
+/// Whether all bytes are such. It looks at each, whatever the ones before it are: a loop without a way out takes many at once.
+pub fn all_of(bytes: &[u8], is_such: impl Fn(u8) -> bool) -> bool {
+    bytes.iter().fold(true, |all, byte| all & is_such(*byte))
+}
+
 fn is_quote_or_backslash(byte: u8) -> bool {
     (byte == b'"') | (byte == b'\\')
 }
 
 fn escape_bytes(bytes: &[u8], is_quoted: impl Fn(u8) -> bool, out: &mut Vec<u8>) {
     // Nearly every text is plain, and copied in one piece.
-    if bytes.iter().all(|byte| *byte >= 0x20 && !is_quoted(*byte)) {
+    if all_of(bytes, |byte| (byte >= 0x20) & !is_quoted(byte)) {
         out.extend_from_slice(bytes);
         return;
     }

@@ -18,6 +18,18 @@ pub struct Work {
     pub allocations: f64,
     /// Atomic instructions.
     pub atomic: f64,
+    /// Instructions of SHA-512, which are the signature's.
+    pub hash: f64,
+}
+
+impl Work {
+    /// Of one event, when there were so many.
+    pub fn each(self, events: f64) -> Self {
+        let Work { instructions, allocations, atomic, hash } = self;
+        let [instructions, allocations, atomic, hash] =
+            [instructions, allocations, atomic, hash].map(|all| all / events);
+        Work { instructions, allocations, atomic, hash }
+    }
 }
 
 const ALLOCATORS: [&str; 5] = ["malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc"];
@@ -67,8 +79,9 @@ fn control(pid: u32, order: &str) {
 /// A dump names each function and each program file once, `fn=(12) name`, and by its number from then on; `calls=` follows `cfn=`.
 /// Any other line is an instruction: its place in the file, its source line, and how often it ran.
 fn read(text: &str) -> Work {
-    let mut work = Work { instructions: 0.0, allocations: 0.0, atomic: 0.0 };
+    let mut work = Work { instructions: 0.0, allocations: 0.0, atomic: 0.0, hash: 0.0 };
     let (mut numbers, mut is_allocator) = (Vec::new(), false);
+    let (mut hashes, mut is_hash) = (Vec::new(), false);
     let (mut files, mut file) = (HashMap::new(), "");
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
@@ -86,8 +99,12 @@ fn read(text: &str) -> Work {
             if ALLOCATORS.contains(&name) {
                 numbers.push(number);
             }
-            if key == "cfn" {
-                is_allocator = numbers.contains(&number);
+            if name.contains("sha512") {
+                hashes.push(number);
+            }
+            match key {
+                "cfn" => is_allocator = numbers.contains(&number),
+                _ => is_hash = hashes.contains(&number),
             }
         } else if let Some((key @ ("ob" | "cob"), object)) = line.split_once('=') {
             let (number, name) = object.split_once(' ').unwrap_or((object, ""));
@@ -97,10 +114,14 @@ fn read(text: &str) -> Work {
             if key == "ob" {
                 file = number;
             }
-        } else if let Some((place, count)) = line.strip_prefix("0x").and_then(|line| line.split_once(' '))
-            && files.get(file).is_some_and(|atomic| atomic.contains(place))
-        {
-            work.atomic += count.rsplit(' ').next().and_then(|count| count.parse::<f64>().ok()).expect("a number");
+        } else if let Some((place, count)) = line.strip_prefix("0x").and_then(|line| line.split_once(' ')) {
+            let count = count.rsplit(' ').next().and_then(|count| count.parse::<f64>().ok()).expect("a number");
+            if files.get(file).is_some_and(|atomic| atomic.contains(place)) {
+                work.atomic += count;
+            }
+            if is_hash {
+                work.hash += count;
+            }
         }
     }
     work

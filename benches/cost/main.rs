@@ -1,6 +1,6 @@
 //! What an event costs, in counts that a busy machine does not change: `make cost`.
 //!
-//! hookbus on each bus and on its spool, in steady state, with real brokers: allocations, context switches, system calls by
+//! hookbus on each bus and on its spool, and what it is made of alone, in steady state, with real brokers: allocations, context switches, system calls by
 //! name, wake-ups of one thread by another, bytes on the wire, and in user space bytes copied, instructions and the atomic ones among
 //! them. Prints the page that lies in `docs/cost.md`.
 //!
@@ -15,6 +15,9 @@
 #![expect(unreachable_pub, reason = "one program")]
 #![expect(dead_code, reason = "the bench of the gateway uses all of what is shared")]
 
+mod alone;
+#[path = "../gateway/bare.rs"]
+mod bare;
 #[path = "../gateway/brokers.rs"]
 mod brokers;
 mod budget;
@@ -29,8 +32,12 @@ mod kernel;
 #[path = "../gateway/load.rs"]
 mod load;
 mod page;
+#[path = "../gateway/part.rs"]
+mod part;
 #[path = "../gateway/process.rs"]
 mod process;
+#[path = "../gateway/quantiles.rs"]
+mod quantiles;
 mod subject;
 mod window;
 
@@ -45,7 +52,7 @@ use self::{
     events::Forge,
     page::{Cost, Row},
     subject::{Brokers, Bus, Manner},
-    window::{Light, Window},
+    window::{Light, Server, Window},
 };
 
 /// Windows of one kind; their spread says how far a count can be trusted.
@@ -57,13 +64,20 @@ const SLOW: (usize, usize) = (64, 4_000);
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    if words.first().is_some_and(|word| word == "serve") {
-        return counted::hookbus();
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["serve", ..] => return counted::hookbus(),
+        ["--part", "hyper", _] => bare::hyper(),
+        ["--part", "nats", url] => bare::nats(url),
+        ["--part", "kafka", brokers] => bare::kafka(brokers),
+        _ => return count(&Options::read(&words)),
     }
-    let options = Options::read(&words);
+    ExitCode::SUCCESS
+}
+
+fn count(options: &Options) -> ExitCode {
     // Not the system's temporary folder: that may be memory, where a sync costs nothing.
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
-    if options.smoke { check(&options, folder.path()) } else { measure(&options, folder.path()) }
+    if options.smoke { check(options, folder.path()) } else { measure(options, folder.path()) }
 }
 
 struct Options {
@@ -97,7 +111,7 @@ fn check(options: &Options, folder: &Path) -> ExitCode {
     let mut failed = 0;
     for bus in &options.buses {
         let gateway = brokers.start(*bus, Manner::Counted, &folder.join(bus.name()));
-        let mut window = Window::open(&gateway, PARALLEL[0], options.events, &mut forge);
+        let mut window = Window::open(Server::of(&gateway), PARALLEL[0], options.events, &mut forge);
         let cost = Light::least((0..ROUNDS).map(|_| window.light()));
         let Light { allocations, bytes, .. } = cost;
         println!("{}: {allocations:.2} allocations and {bytes:.0} allocated bytes per event", bus.name());
@@ -114,7 +128,8 @@ fn measure(options: &Options, folder: &Path) -> ExitCode {
     let (mut forge, mut brokers) = (Forge::new(), Brokers::in_folder(folder));
     let costs: Vec<Cost> =
         options.buses.iter().map(|bus| cost(*bus, options, folder, &mut brokers, &mut forge)).collect();
-    let page = page::page(&costs, options.events);
+    let parts = alone::measure(&options.buses, options.events, folder, &mut brokers, &mut forge);
+    let page = page::page(&costs, &parts, options.events);
     println!("{page}");
     if let Some(directory) = &options.output {
         fs::create_dir_all(directory).expect("a folder");
@@ -126,19 +141,19 @@ fn measure(options: &Options, folder: &Path) -> ExitCode {
 fn cost(bus: Bus, options: &Options, folder: &Path, brokers: &mut Brokers<'_>, forge: &mut Forge) -> Cost {
     let gateway = brokers.start(bus, Manner::Counted, &folder.join(bus.name()));
     let rows = PARALLEL.map(|parallel| {
-        let mut window = Window::open(&gateway, parallel, options.events, forge);
+        let mut window = Window::open(Server::of(&gateway), parallel, options.events, forge);
         let light = (0..ROUNDS).map(|_| window.light()).collect();
         let (seen, wire) = window.watched(folder);
         Row { parallel, light, seen, wire }
     });
     drop(gateway);
     let gateway = brokers.start(bus, Manner::Copied, &folder.join(format!("{}-copied", bus.name())));
-    let mut window = Window::open(&gateway, SLOW.0, options.events, forge);
+    let mut window = Window::open(Server::of(&gateway), SLOW.0, options.events, forge);
     let copied = (0..ROUNDS).map(|_| window.copied()).collect();
     drop(gateway);
     let directory = folder.join(format!("{}-valgrind", bus.name()));
     let gateway = brokers.start(bus, Manner::Callgrind, &directory);
-    let mut window = Window::open(&gateway, SLOW.0, SLOW.1, forge);
+    let mut window = Window::open(Server::of(&gateway), SLOW.0, SLOW.1, forge);
     let work = (0..ROUNDS).map(|_| window.instructions(&directory)).collect();
     Cost { bus, rows: rows.into(), copied, work }
 }

@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use crate::{
+    alone::{Alone, AloneCost},
     brokers::{KafkaBroker, NatsServer},
     callgrind::Work,
     kernel::{Seen, Wire},
@@ -41,7 +42,7 @@ const FIRST: [(Bus, f64, f64, f64); 4] = [
 const RARE: f64 = 0.005;
 
 /// The whole page. `events`: in a window.
-pub fn page(costs: &[Cost], events: usize) -> String {
+pub fn page(costs: &[Cost], parts: &[AloneCost], events: usize) -> String {
     let mut page = format!(
         "# What an event costs\n\n\
          Made by `make cost` on {date}: hookbus {version} ({revision}), rustc {rustc}, {nats}, {kafka}. Counts, not times: a busy \
@@ -60,6 +61,7 @@ pub fn page(costs: &[Cost], events: usize) -> String {
     let _infallible = since_the_first(costs, &mut page);
     let _infallible = whole(costs, &mut page);
     let _infallible = instructions(costs, &mut page);
+    let _infallible = alone(costs, parts, &mut page);
     let _infallible = calls(costs, &mut page);
     page
 }
@@ -125,7 +127,7 @@ fn instructions(costs: &[Cost], page: &mut String) -> fmt::Result {
     )?;
     writeln!(
         page,
-        "| bus | instructions | allocator calls | atomic instructions | bytes copied |\n|---|---|---|---|---|"
+        "| bus | instructions | of them SHA-512 | allocator calls | atomic instructions | bytes copied |\n|---|---|---|---|---|---|"
     )?;
     for Cost { bus, copied, work, .. } in costs {
         let instructions = spread(work.iter().map(|work| work.instructions).collect(), 0);
@@ -133,9 +135,54 @@ fn instructions(costs: &[Cost], page: &mut String) -> fmt::Result {
         let atomic = spread(work.iter().map(|work| work.atomic).collect(), 1);
         writeln!(
             page,
-            "| {} | **{instructions}** | {allocations} | {atomic} | {} |",
+            "| {} | **{instructions}** | {:.0} | {allocations} | {atomic} | {} |",
             bus.name(),
+            median(work.iter().map(|work| work.hash).collect()),
             spread(copied.clone(), 0)
+        )?;
+    }
+    Ok(())
+}
+
+fn alone(costs: &[Cost], parts: &[AloneCost], page: &mut String) -> fmt::Result {
+    let of = |work: &[Work], value: fn(&Work) -> f64| median(work.iter().map(value).collect());
+    writeln!(
+        page,
+        "\n## What it is made of, alone\n\nThe bare server and the bare producers that `docs/benchmark.md` divides by, with 64 \
+         connections or publications in flight. They publish the body; hookbus publishes an envelope of twice its bytes. Their allocator counts, too, for some ten \
+         instructions an allocation.\n"
+    )?;
+    writeln!(page, "| part | instructions | allocator calls | context switches | system calls | calls |")?;
+    writeln!(page, "|---|---|---|---|---|---|")?;
+    for AloneCost { part, work, switches, seen } in parts {
+        writeln!(
+            page,
+            "| {} | **{}** | {:.2} | {switches:.2} | {:.2} | {} |",
+            part.label(),
+            spread(work.iter().map(|work| work.instructions).collect(), 0),
+            of(work, |work| work.allocations),
+            seen.all_calls,
+            often(seen),
+        )?;
+    }
+    writeln!(
+        page,
+        "\n| bus | instructions | bare hyper + bare producer | ratio | ratio without SHA-512 |\n|---|---|---|---|---|"
+    )?;
+    let bare = |part: Alone| {
+        let part = parts.iter().find(|bare| bare.part == part)?;
+        Some(of(&part.work, |work| work.instructions))
+    };
+    for Cost { bus, work, .. } in costs {
+        let producer = if matches!(bus, Bus::JetStream | Bus::Kafka) { bare(Alone::Producer(*bus)) } else { Some(0.0) };
+        let Some(bare) = bare(Alone::Hyper).zip(producer).map(|(hyper, producer)| hyper + producer) else { continue };
+        let (own, hash) = (of(work, |work| work.instructions), of(work, |work| work.hash));
+        writeln!(
+            page,
+            "| {} | {own:.0} | {bare:.0} | **{:.2}** | {:.2} |",
+            bus.name(),
+            own / bare,
+            (own - hash) / bare
         )?;
     }
     Ok(())
@@ -146,12 +193,16 @@ fn calls(costs: &[Cost], page: &mut String) -> fmt::Result {
     writeln!(page, "| bus | connections | calls |\n|---|---|---|")?;
     for Cost { bus, rows, .. } in costs {
         for Row { parallel, seen, .. } in rows {
-            let often = seen.calls.iter().filter(|(_, count)| *count >= RARE);
-            let calls: Vec<_> = often.map(|(name, count)| format!("{name} {count:.2}")).collect();
-            writeln!(page, "| {} | {parallel} | {} |", bus.name(), calls.join(", "))?;
+            writeln!(page, "| {} | {parallel} | {} |", bus.name(), often(seen))?;
         }
     }
     Ok(())
+}
+
+/// The calls that are not rare.
+fn often(seen: &Seen) -> String {
+    let often = seen.calls.iter().filter(|(_, count)| *count >= RARE);
+    often.map(|(name, count)| format!("{name} {count:.2}")).collect::<Vec<_>>().join(", ")
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -55,19 +55,21 @@ impl<'a> Brokers<'a> {
         Brokers { folder, nats: None, kafka: None }
     }
 
+    pub fn nats(&mut self) -> &NatsServer {
+        self.nats.get_or_insert_with(|| NatsServer::start(self.folder.join("nats-server")))
+    }
+
+    pub fn kafka(&mut self) -> &KafkaBroker {
+        self.kafka.get_or_insert_with(|| KafkaBroker::start(&self.folder.join("kafka-broker")))
+    }
+
     /// A gateway with a folder of its own, which is `directory`.
     pub fn start(&mut self, bus: Bus, manner: Manner, directory: &Path) -> Gateway {
         let own = directory.to_owned();
         match bus {
             Bus::Journal => manner.start(Setup::on_journal(own)),
-            Bus::JetStream => {
-                let start = || NatsServer::start(self.folder.join("nats-server"));
-                manner.start(Setup::on_nats(own, self.nats.get_or_insert_with(start)))
-            }
-            Bus::Kafka => {
-                let start = || KafkaBroker::start(&self.folder.join("kafka-broker"));
-                manner.start(Setup::on_kafka(own, self.kafka.get_or_insert_with(start)))
-            }
+            Bus::JetStream => manner.start(Setup::on_nats(own, self.nats())),
+            Bus::Kafka => manner.start(Setup::on_kafka(own, self.kafka())),
             Bus::Spool => {
                 // Stopped when it is dropped, which is here.
                 let server = NatsServer::start(directory.with_extension("stopped"));

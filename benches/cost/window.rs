@@ -1,6 +1,6 @@
 //! Windows: events that go through a gateway while something counts, and what each of them cost.
 
-use std::path::Path;
+use std::{net::SocketAddr, path::Path};
 
 use crate::{
     callgrind::{self, Work},
@@ -12,9 +12,22 @@ use crate::{
     load::Load,
 };
 
-/// A running gateway and its senders.
+/// What serves HTTP: a gateway, or bare hyper.
+#[derive(Debug, Clone, Copy)]
+pub struct Server {
+    pub pid: u32,
+    pub address: SocketAddr,
+}
+
+impl Server {
+    pub fn of(gateway: &Gateway) -> Self {
+        Server { pid: gateway.pid(), address: gateway.address }
+    }
+}
+
+/// A running server and its senders.
 pub struct Window<'a> {
-    pub gateway: &'a Gateway,
+    pub server: Server,
     pub load: Load,
     pub forge: &'a mut Forge,
     pub events: usize,
@@ -43,9 +56,9 @@ impl Light {
 
 impl<'a> Window<'a> {
     /// With its connections open and its way trodden by as many events as a window has.
-    pub fn open(gateway: &'a Gateway, connections: usize, events: usize, forge: &'a mut Forge) -> Self {
-        let load = Load::open(gateway.address, connections);
-        let mut window = Window { gateway, load, forge, events };
+    pub fn open(server: Server, connections: usize, events: usize, forge: &'a mut Forge) -> Self {
+        let load = Load::open(server.address, connections);
+        let mut window = Window { server, load, forge, events };
         window.run();
         window
     }
@@ -67,7 +80,7 @@ impl<'a> Window<'a> {
 
     /// Counted without being watched.
     pub fn light(&mut self) -> Light {
-        let pid = self.gateway.pid();
+        let pid = self.server.pid;
         let look = || (Allocated::by(pid), kernel::context_switches(pid));
         let before = look();
         self.run();
@@ -81,7 +94,7 @@ impl<'a> Window<'a> {
 
     /// Bytes copied, by a gateway that counts them.
     pub fn copied(&mut self) -> f64 {
-        let pid = self.gateway.pid();
+        let pid = self.server.pid;
         let before = copied::by(pid);
         self.run();
         self.per_event(before, copied::by(pid))
@@ -89,7 +102,8 @@ impl<'a> Window<'a> {
 
     /// While perf watches.
     pub fn watched(&mut self, folder: &Path) -> (Seen, Wire) {
-        let (pid, port) = (self.gateway.pid(), self.gateway.address.port());
+        let Server { pid, address } = self.server;
+        let port = address.port();
         let requests = self.forge.requests(self.events);
         let mut perf = Perf::attach(pid, folder);
         let before = Wire::of(pid, port);
@@ -103,11 +117,10 @@ impl<'a> Window<'a> {
 
     /// While valgrind counts.
     pub fn instructions(&mut self, folder: &Path) -> Work {
-        let pid = self.gateway.pid();
+        let pid = self.server.pid;
         callgrind::begin(pid);
         self.run();
         let work = callgrind::taken(pid, folder);
-        let each = |count| self.per_event(0.0, count);
-        Work { instructions: each(work.instructions), allocations: each(work.allocations), atomic: each(work.atomic) }
+        work.each(self.events as f64)
     }
 }

@@ -33,7 +33,8 @@ use crate::{brokers::runtime, events::Forge, quantiles::Latencies};
 /// The stream, the subject and the topic of the bare producers.
 pub const BARE: &str = "bare";
 
-/// POST, the body read, `200`: hyper with one event loop per core on one listening socket, as hookbus has it.
+/// POST, the body read, `200`: hyper with one event loop per core on one listening socket. The loop that is awake first keeps a
+/// connection, which spares wake-ups; hookbus spreads them.
 pub fn hyper() {
     let listener = StdListener::bind("127.0.0.1:0").expect("a port");
     listener.set_nonblocking(true).expect("non-blocking");

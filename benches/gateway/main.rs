@@ -23,6 +23,7 @@ mod hookbus;
 mod latency;
 mod load;
 mod machine;
+mod part;
 mod plot;
 mod process;
 mod quantiles;

@@ -1,11 +1,6 @@
 //! The subjects: what is measured, each running in a process of its own for the whole bench, one window at a time.
 
-use std::{
-    io::{BufRead as _, BufReader, Write as _},
-    net::SocketAddr,
-    path::Path,
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-};
+use std::{net::SocketAddr, path::Path};
 
 use crate::{
     bare::BARE,
@@ -13,6 +8,7 @@ use crate::{
     events::{Forge, TYPE},
     hookbus::{Gateway, Setup},
     load::Load,
+    part::Part,
     process::{cpu_seconds, forget_peak, peak_rss},
     quantiles::Latencies,
     stolen::Stolen,
@@ -162,7 +158,7 @@ impl Subject {
 
     pub fn pid(&self) -> u32 {
         match &self.door {
-            Door::Hyper(part, _) | Door::Producer(part) => part.child.id(),
+            Door::Hyper(part, _) | Door::Producer(part) => part.pid(),
             Door::Hookbus(gateway) => gateway.pid(),
         }
     }
@@ -240,44 +236,5 @@ impl Subject {
     /// Events it has acknowledged so far.
     pub fn acknowledged(&self) -> u64 {
         self.acknowledged
-    }
-}
-
-/// This program once more, in another part.
-struct Part {
-    child: Child,
-    lines: BufReader<ChildStdout>,
-    orders: ChildStdin,
-}
-
-impl Part {
-    fn start(name: &str, address: &str) -> Self {
-        let program = std::env::current_exe().expect("this program");
-        let mut child = Command::new(program)
-            .args(["--part", name, address])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("this program runs");
-        let (lines, orders) = (child.stdout.take().expect("a pipe"), child.stdin.take().expect("a pipe"));
-        Part { lines: BufReader::new(lines), orders, child }
-    }
-
-    fn tell(&mut self, line: &str) {
-        writeln!(self.orders, "{line}").expect("a part that listens");
-    }
-
-    fn hear(&mut self) -> String {
-        let mut line = String::new();
-        self.lines.read_line(&mut line).expect("a part that speaks");
-        assert!(!line.is_empty(), "a part has ended");
-        line.trim_end().to_owned()
-    }
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        self.child.kill().expect("a child of ours");
-        self.child.wait().expect("its end");
     }
 }

@@ -35,8 +35,8 @@ enum End {
     Overloaded,
 }
 
-/// `_held`: what the connection takes up until it ends.
-pub(super) async fn serve(opened: Opened, gateway: Arc<Gateway>, phase: watch::Receiver<Phase>, _held: (Slot, Place)) {
+/// `_held`: what the connection takes up until it ends; the slot, which is a metric, goes last.
+pub(super) async fn serve(opened: Opened, gateway: Arc<Gateway>, phase: watch::Receiver<Phase>, _held: (Place, Slot)) {
     // The drain waits until no connection holds a receiver any more.
     let _open = phase.clone();
     let Some((stream, peer)) = opened.behind_its_proxy(&gateway, phase.clone()).await else { return };

@@ -1,20 +1,30 @@
 //! Which worker serves a connection: the one with the fewest.
 //!
-//! The worker that is awake first accepts a connection, and the busiest is awake most: left to that, one worker has two
-//! thirds of the connections and the other waits.
+//! The worker that is awake first accepts a connection, and the one that accepted the last is awake still: left to that, one
+//! worker has all of a pool that a proxy opens at a quiet time. Connections are counted, not what comes over them. Two workers
+//! that accept at once may choose the same third one; the next connections make up for it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use tokio::{net::TcpStream, runtime::Handle};
 
-/// All workers, as one of them sees them.
-#[derive(Debug, Clone)]
+use super::opened::Opened;
+use crate::wake;
+
+/// What is added to the connections of a worker that accepts no more, so that it has the fewest never again.
+const NO_MORE: usize = usize::MAX / 2;
+
+/// All workers, as the one sees them that owns this: for as long as it lives, that worker takes connections.
+#[derive(Debug)]
 pub struct Spread {
-    workers: Arc<[Worker]>,
-    own: usize,
+    /// The own one first.
+    workers: Vec<Arc<Worker>>,
 }
 
 #[derive(Debug)]
@@ -25,67 +35,60 @@ struct Worker {
 
 /// One connection of a worker, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
-    workers: Arc<[Worker]>,
-    worker: usize,
-}
+pub(super) struct Place(Arc<Worker>);
 
 impl Spread {
     /// One for each of the event loops, in their order.
     pub fn over(event_loops: impl IntoIterator<Item = Handle>) -> Vec<Spread> {
-        let worker = |event_loop| Worker { event_loop, connections: AtomicUsize::new(0) };
-        let workers: Arc<[Worker]> = event_loops.into_iter().map(worker).collect();
-        (0..workers.len()).map(|own| Spread { workers: Arc::clone(&workers), own }).collect()
+        let worker = |event_loop| Arc::new(Worker { event_loop, connections: AtomicUsize::new(0) });
+        let workers: Vec<_> = event_loops.into_iter().map(worker).collect();
+        let seen_by = |own: usize| Spread { workers: [&workers[own..], &workers[..own]].concat() };
+        (0..workers.len()).map(seen_by).collect()
     }
 
-    /// Begins to serve a connection that this worker has accepted, on the event loop of the worker with the fewest; on this
-    /// one, if no other has fewer.
-    pub(super) fn begin(&self, stream: TcpStream, begin: impl FnOnce(TcpStream, Place) + Send + 'static) {
-        let place = self.place();
-        if place.worker == self.own {
-            return begin(stream, place);
+    /// Spawns what serves a connection that the own worker has accepted: on the event loop of the worker with the fewest, on the
+    /// own one if no other has fewer.
+    pub(super) fn spawn<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        opened: Opened,
+        serve: impl FnOnce(Opened, Place) -> F + Send + 'static,
+    ) {
+        let Some(place) = self.place() else { return };
+        if self.workers.first().is_some_and(|own| Arc::ptr_eq(own, &place.0)) {
+            drop(tokio::spawn(wake::gather(Box::pin(serve(opened, place)))));
+            return;
         }
-        // It leaves one event loop and enters the other.
-        let moved = stream.into_std().inspect_err(|error| tracing::warn!(%error, "a connection is lost"));
-        let (Ok(stream), Some(worker)) = (moved, place.worker()) else { return };
-        worker.event_loop.clone().spawn(async move {
-            match TcpStream::from_std(stream) {
-                Ok(stream) => begin(stream, place),
-                Err(error) => tracing::warn!(%error, "a connection is lost"),
-            }
+        let Opened { stream, peer } = opened;
+        let lost = move |error: &io::Error| tracing::warn!(%error, %peer, "a connection is closed: its worker cannot take it over");
+        // It leaves this event loop here, and enters the other one there.
+        let Ok(stream) = stream.into_std().inspect_err(lost) else { return };
+        let event_loop = place.0.event_loop.clone();
+        event_loop.spawn(async move {
+            let Ok(stream) = TcpStream::from_std(stream).inspect_err(lost) else { return };
+            wake::gather(Box::pin(serve(Opened { stream, peer }, place))).await;
         });
     }
 
-    fn place(&self) -> Place {
-        let connections = |worker: &usize| self.workers.get(*worker).map(Worker::connections);
-        let count = self.workers.len();
-        // Among several this one first.
-        let fewest = (0..count).map(|next| (self.own + next) % count).min_by_key(connections);
-        let place = Place { workers: Arc::clone(&self.workers), worker: fewest.unwrap_or(self.own) };
-        if let Some(worker) = place.worker() {
-            worker.connections.fetch_add(1, Ordering::Relaxed);
+    fn place(&self) -> Option<Place> {
+        // The first of several.
+        let fewest = self.workers.iter().min_by_key(|worker| worker.connections.load(Ordering::Relaxed))?;
+        fewest.connections.fetch_add(1, Ordering::Relaxed);
+        Some(Place(Arc::clone(fewest)))
+    }
+}
+
+impl Drop for Spread {
+    /// Its worker accepts no more, or has died: it would have the fewest for good.
+    fn drop(&mut self) {
+        if let Some(own) = self.workers.first() {
+            own.connections.fetch_add(NO_MORE, Ordering::Relaxed);
         }
-        place
-    }
-}
-
-impl Worker {
-    fn connections(&self) -> usize {
-        self.connections.load(Ordering::Relaxed)
-    }
-}
-
-impl Place {
-    fn worker(&self) -> Option<&Worker> {
-        self.workers.get(self.worker)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Some(worker) = self.worker() {
-            worker.connections.fetch_sub(1, Ordering::Relaxed);
-        }
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -98,16 +101,24 @@ mod tests {
     #[test]
     fn each_connection_goes_to_a_worker_with_the_fewest_and_leaves_it() {
         let runtimes: Vec<Runtime> = (0..3).map(|_| Builder::new_current_thread().build().unwrap()).collect();
-        let spread = Spread::over(runtimes.iter().map(|runtime| runtime.handle().clone()));
-        let counts = || spread[0].workers.iter().map(Worker::connections).collect::<Vec<_>>();
+        let mut spread = Spread::over(runtimes.iter().map(|runtime| runtime.handle().clone()));
+        let workers: Vec<_> = spread.iter().map(|spread| Arc::clone(&spread.workers[0])).collect();
+        let number = |place: &Place| workers.iter().position(|worker| Arc::ptr_eq(worker, &place.0)).unwrap();
+        let counts = || [0, 1, 2].map(|worker: usize| workers[worker].connections.load(Ordering::Relaxed));
         // One worker accepts all of them.
-        let mut places: Vec<Place> = (0..7).map(|_| spread[1].place()).collect();
+        let mut places: Vec<Place> = (0..7).map(|_| spread[1].place().unwrap()).collect();
         assert_eq!(counts(), [2, 3, 2]);
-        places.retain(|place| place.worker != 2);
+        places.retain(|place| number(place) != 2);
         assert_eq!(counts(), [2, 3, 0]);
-        assert_eq!([spread[1].place().worker, spread[0].place().worker], [2, 2]);
+        assert_eq!([1, 0].map(|own| number(&spread[own].place().unwrap())), [2, 2]);
         places.clear();
-        assert_eq!(counts(), [0, 0, 0]);
-        assert_eq!([0, 1, 2].map(|own| spread[own].place().worker), [0, 1, 2], "no other has fewer");
+        assert_eq!([0, 1, 2].map(|own| number(&spread[own].place().unwrap())), [0, 1, 2], "no other has fewer");
+
+        drop(spread.remove(0));
+        let places: Vec<_> = (0..100).map(|_| number(&spread[0].place().unwrap())).collect();
+        assert!(!places.contains(&0), "nothing for one that accepts no more: {places:?}");
+        drop(spread.remove(0));
+        drop(places);
+        assert_eq!(number(&spread[0].place().unwrap()), 2);
     }
 }

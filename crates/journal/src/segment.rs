@@ -194,7 +194,8 @@ impl Directory {
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
         match fallocate(&file, FallocateFlags::empty(), 0, size) {
             Ok(()) => {}
-            // A file system that cannot reserve: a full disk then shows at a write, which poisons the segment.
+            // A file system that cannot reserve: a full disk then shows at a write, which poisons the segment. So it may on one that
+            // copies on write, whatever is reserved.
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => file.set_len(size)?,
             Err(errno) => return Err(errno.into()),
         }

@@ -24,11 +24,12 @@ mod retention;
 /// Written to a new segment, before anything else, to see whether a disk that failed works again.
 const PROBE: [u8; 4096] = [0; 4096];
 
-/// Zeros that are written behind a batch that goes beyond those of an earlier one, in bytes: see [`Active::written`].
-pub(super) const ZEROS_AHEAD: u64 = 256 * 1024;
+/// Zeros that are written behind a batch that goes beyond those of an earlier one, in bytes: see [`Active::zeroed`]. Few in
+/// tests, whose segments are small.
+pub(super) const ZEROS_AHEAD: u64 = if cfg!(any(test, feature = "simulation")) { 1024 } else { 256 * 1024 };
 
-/// The batch buffer is given back above this, in bytes.
-const KEPT_BUFFER: usize = 4 * 1024 * 1024;
+/// The batch buffer is given back above this, in bytes: it may grow by doubling.
+const KEPT_BUFFER: usize = 8 * 1024 * 1024;
 /// Segments are never smaller, whatever the options say, in bytes.
 const LEAST_SEGMENT: u64 = 256;
 
@@ -54,10 +55,11 @@ struct Active {
     file: File,
     /// Behind the last durable frame.
     end: u64,
-    /// Behind the last zero that a batch wrote ahead. A sync of bytes that were only reserved also waits for the file
-    /// system's journal, which notes that they are bytes now; a sync of bytes written over others waits for the bytes alone.
-    /// So a batch notes it for those that follow. The tail reads as zeros before and after.
-    written: u64,
+    /// Behind the last zero that a batch wrote ahead. The sync of bytes that were only reserved also waits until the file system
+    /// has noted that they are in use; the sync of bytes written over others waits for the bytes alone. So now and then a batch
+    /// writes zeros behind itself, and its sync pays for the batches that follow. The tail reads as zeros before and after. (A
+    /// file system that copies on write gains nothing, and finds new room for each batch.)
+    zeroed: u64,
 }
 
 impl Active {
@@ -167,10 +169,13 @@ impl Store {
         for (sequence, record) in (first..).zip(batch) {
             encode_frame(&mut self.buffer, active.segment.id.marker, sequence, now, record);
         }
-        let (end, mut behind_zeros) = (active.end + self.buffer.len() as u64, active.written);
-        if end > behind_zeros {
-            behind_zeros = (end + ZEROS_AHEAD).min(active.segment.size);
-            self.buffer.resize((behind_zeros - active.end) as usize, 0);
+        let (length, mut zeroed) = (self.buffer.len() as u64, active.zeroed);
+        let end = active.end + length;
+        if end > zeroed {
+            // A batch that is as long pays for itself.
+            let ahead = if length < ZEROS_AHEAD { ZEROS_AHEAD } else { 0 };
+            zeroed = (end + ahead).min(active.segment.size).max(end);
+            self.buffer.resize((zeroed - active.end) as usize, 0);
         }
         let observer = &self.shared.observer;
         let written = self.directory.write(active.segment.id, &active.file, &self.buffer, active.end);
@@ -187,7 +192,7 @@ impl Store {
         }
         active.segment.newest = now;
         active.segment.last = first + batch.len() as u64 - 1;
-        (active.end, active.written) = (end, behind_zeros);
+        (active.end, active.zeroed) = (end, zeroed);
         if self.buffer.capacity() > KEPT_BUFFER {
             self.buffer = Vec::new();
         }
@@ -253,7 +258,7 @@ impl Store {
         match self.directory.create(first, before, size) {
             Ok((id, file)) => {
                 let segment = Segment { id, size, last: first, oldest: 0, newest: 0 };
-                self.active = Some(Active { segment, file, end: HEADER as u64, written: HEADER as u64 });
+                self.active = Some(Active { segment, file, end: HEADER as u64, zeroed: HEADER as u64 });
                 self.publish();
                 self.probe()
             }

@@ -10,6 +10,7 @@ use async_nats::{HeaderMap, HeaderValue, header::NATS_EXPECTED_STREAM};
 use crate::{
     bus::outcome::PublishError,
     envelope::{Encoding, Message, message::Binding},
+    text::all_of,
 };
 
 /// Bytes that the headers of nearly every structured message have room in.
@@ -33,7 +34,7 @@ pub(super) fn headers(message: &Message, stream: &str, encoding: Encoding) -> Re
 /// No value has control characters: ids hold none, and all but the message id are encoded. One that comes from a damaged
 /// journal must not end its line.
 fn one_line(value: &str) -> Cow<'_, str> {
-    let is_one = value.bytes().all(|byte| !byte.is_ascii_control());
+    let is_one = all_of(value.as_bytes(), |byte| !byte.is_ascii_control());
     if is_one { value.into() } else { value.replace(|letter: char| letter.is_ascii_control(), "_").into() }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    hash::{BuildHasherDefault, Hasher},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -28,11 +29,35 @@ pub(super) enum Answer {
     Lost,
 }
 
+/// The attempts by the numbers of their publications.
+type Entries = HashMap<u64, Entry, BuildHasherDefault<NumberHasher>>;
+
 /// The table.
 #[derive(Debug, Default)]
 pub(super) struct Inflight {
     next: AtomicU64,
-    entries: Mutex<HashMap<u64, Entry>>,
+    entries: Mutex<Entries>,
+}
+
+/// A hash of numbers that only [`Inflight::ticket`] gives out, one after the other: nobody can aim at its places, and one
+/// multiplication spreads them over all bits.
+#[derive(Debug, Default)]
+struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    // The trait wants it; a `u64` comes by `write_u64`.
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(self.0 ^ u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // 2^64 by the golden ratio, which is odd.
+        self.0 = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
 }
 
 #[derive(Debug)]
@@ -91,7 +116,7 @@ impl Inflight {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Entry>> {
+    fn lock(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
