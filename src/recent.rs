@@ -10,7 +10,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    hash::{BuildHasher as _, BuildHasherDefault, Hasher, RandomState},
+    hash::{BuildHasher as _, RandomState},
     mem,
     sync::Mutex,
 };
@@ -66,7 +66,8 @@ impl Memory {
 #[derive(Debug, Default)]
 struct Generation {
     /// Hash of source and id, and the fingerprint of the first body that came with it.
-    bodies: HashMap<u64, u64, BuildHasherDefault<AsItIs>>,
+    /// (A quick hasher serves: keys come from [`Recent::hasher`], which no sender can predict.)
+    bodies: HashMap<u64, u64, foldhash::fast::RandomState>,
     /// The same hashes with the fingerprints of other bodies: as good as always empty.
     others: HashSet<(u64, u64)>,
 }
@@ -94,25 +95,6 @@ impl Generation {
     fn clear(&mut self) {
         self.bodies.clear();
         self.others.clear();
-    }
-}
-
-/// The keys are hashes already, by a hasher that no sender can predict ([`Recent::hasher`]): to hash them again adds nothing.
-#[derive(Debug, Default)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    // The trait wants it; a `u64` comes by `write_u64`.
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = number;
     }
 }
 
@@ -197,17 +179,6 @@ mod tests {
                 assert_eq!(recent.look(recent.name("a", &newer.to_string(), newer, 0)), Seen::Repeat, "{newer} of {i}");
             }
         }
-    }
-
-    #[test]
-    fn a_key_is_its_own_hash() {
-        let hash = |write: &dyn Fn(&mut AsItIs)| {
-            let mut hasher = AsItIs::default();
-            write(&mut hasher);
-            hasher.finish()
-        };
-        assert_eq!(hash(&|hasher| hasher.write_u64(0x0123_4567_89ab_cdef)), 0x0123_4567_89ab_cdef);
-        assert_eq!(hash(&|hasher| hasher.write(&[1, 2, 3])), 0x01_02_03, "bytes count, and where they stand");
     }
 
     #[test]

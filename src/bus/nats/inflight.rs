@@ -2,7 +2,6 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    hash::{BuildHasherDefault, Hasher},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -29,35 +28,14 @@ pub(super) enum Answer {
     Lost,
 }
 
-/// The attempts by the numbers of their publications.
-type Entries = HashMap<u64, Entry, BuildHasherDefault<NumberHasher>>;
+/// The attempts by the numbers of their publications. (A quick hasher serves: nobody else chooses the numbers.)
+type Entries = HashMap<u64, Entry, foldhash::fast::RandomState>;
 
 /// The table.
 #[derive(Debug, Default)]
 pub(super) struct Inflight {
     next: AtomicU64,
     entries: Mutex<Entries>,
-}
-
-/// A hash of numbers that only [`Inflight::ticket`] gives out, one after the other: nobody can aim at its places, and one
-/// multiplication spreads them over all bits.
-#[derive(Debug, Default)]
-struct NumberHasher(u64);
-
-impl Hasher for NumberHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    // The trait wants it; a `u64` comes by `write_u64`.
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64(self.0 ^ u64::from(*byte)));
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        // 2^64 by the golden ratio, which is odd.
-        self.0 = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
 }
 
 #[derive(Debug)]
