@@ -19,12 +19,10 @@ use std::{
     time::Duration,
 };
 
-use futures_util::FutureExt as _;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
-    task::coop::unconstrained,
 };
 
 use self::{discard::discard, opened::Opened};
@@ -102,10 +100,26 @@ pub async fn accept(
         }
     }
     // What the kernel has accepted before the listener closes still gets its answer: closing would reset it.
-    // However many they are: tokio would have this task pause after some hundred.
-    while let Some(Ok((stream, peer))) = unconstrained(listener.accept()).now_or_never() {
+    let Ok(listener) = listener.into_std() else { return };
+    for (stream, peer) in queued(&listener, gateway.limits.backlog) {
         open(stream, peer, &phase);
     }
+}
+
+/// What waits in the kernel's queue. It asks the kernel each time: tokio asks only when it has been told of news, and has a task
+/// pause after some hundred. Most that the queue may hold, so that clients without end do not hold up the stop.
+fn queued(listener: &StdListener, backlog: u32) -> impl Iterator<Item = (TcpStream, SocketAddr)> {
+    let next = || loop {
+        match listener.accept() {
+            Err(error) if is_per_connection(&error) => {}
+            accepted => return accepted.ok(),
+        }
+    };
+    let usable = |(stream, peer): (std::net::TcpStream, SocketAddr)| {
+        stream.set_nonblocking(true).ok()?;
+        Some((TcpStream::from_std(stream).ok()?, peer))
+    };
+    std::iter::from_fn(next).take(backlog as usize + 1).filter_map(usable)
 }
 
 /// Answers one connection too many.
@@ -126,4 +140,23 @@ fn refuse(stream: TcpStream, gateway: &Arc<Gateway>, slots: &Slots) {
 fn is_per_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream as StdStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn all_that_waits_in_the_kernel_is_accepted_and_no_more_than_its_queue_holds() {
+        let listener = StdListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let connect = || (0..100).map(|_| StdStream::connect(address).unwrap()).collect::<Vec<_>>();
+        let _waiting = connect();
+        assert_eq!(queued(&listener, 4096).count(), 100);
+        let _waiting = connect();
+        assert_eq!(queued(&listener, 29).count(), 30);
+    }
 }

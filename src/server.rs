@@ -1,8 +1,8 @@
 //! The server: builds the rooms from the configuration, starts them in a written order and stops them in a written order.
 //!
 //! One thread with its own event loop per worker, plus the thread of [`run`] for signals, secrets and the admin listener.
-//! An event loop per core, with nothing moved between them but a connection that was just accepted, costs about a quarter less CPU per event than one pool of
-//! threads for all (measured with the JetStream path, two cores).
+//! An event loop per core, with nothing moved between them but a connection that was just accepted, costs about a quarter
+//! less CPU per event than one pool of threads for all (measured with the JetStream path, two cores).
 
 use std::{io, net::SocketAddr, sync::Arc, thread, time::Duration};
 

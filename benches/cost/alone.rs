@@ -38,10 +38,10 @@ impl Alone {
         }
     }
 
-    /// Its name, and the address of its broker.
-    fn words(self, brokers: &mut Brokers<'_>) -> Vec<String> {
+    /// Its command line. `loops`: hyper's event loops.
+    fn words(self, loops: &str, brokers: &mut Brokers<'_>) -> Vec<String> {
         match self {
-            Alone::Hyper => Part::words("hyper", ""),
+            Alone::Hyper => Part::words("hyper", loops),
             Alone::Producer(Bus::Kafka) => Part::words("kafka", &brokers.kafka().address()),
             Alone::Producer(_) => Part::words("nats", &brokers.nats().url()),
         }
@@ -66,8 +66,8 @@ pub fn measure(
 }
 
 fn cost(part: Alone, events: usize, folder: &Path, brokers: &mut Brokers<'_>, forge: &mut Forge) -> AloneCost {
-    let words = part.words(brokers);
-    let (switches, seen) = Running::start(part, &words, folder).watched(events, folder, forge);
+    let (switches, seen) = Running::start(part, &part.words("2", brokers), folder).watched(events, folder, forge);
+    let words = part.words("1", brokers);
     let counted: Vec<&str> = words.iter().map(String::as_str).collect();
     let directory = folder.join(format!("{part:?}-valgrind"));
     fs::create_dir(&directory).expect("a folder");

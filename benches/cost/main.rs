@@ -1,8 +1,8 @@
 //! What an event costs, in counts that a busy machine does not change: `make cost`.
 //!
-//! hookbus on each bus and on its spool, and what it is made of alone, in steady state, with real brokers: allocations, context switches, system calls by
-//! name, wake-ups of one thread by another, bytes on the wire, and in user space bytes copied, instructions and the atomic ones among
-//! them. Prints the page that lies in `docs/cost.md`.
+//! hookbus on each bus and on its spool, and what it is made of alone, in steady state, with real brokers: allocations, context
+//! switches, system calls by name, wake-ups of one thread by another, bytes on the wire, and in user space bytes copied,
+//! instructions and the atomic ones among them. Prints the page that lies in `docs/cost.md`.
 //!
 //! `--test`: allocations alone, against `budgets.toml`, for CI: a count that rises fails. `--only WORD`: the buses
 //! whose name has it. `--events N` in a window. `--output DIRECTORY`: also writes the page there.
@@ -66,7 +66,7 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["serve", ..] => return counted::hookbus(),
-        ["--part", "hyper", _] => bare::hyper(),
+        ["--part", "hyper", loops] => bare::hyper(loops),
         ["--part", "nats", url] => bare::nats(url),
         ["--part", "kafka", brokers] => bare::kafka(brokers),
         _ => return count(&Options::read(&words)),

@@ -33,12 +33,13 @@ use crate::{brokers::runtime, events::Forge, quantiles::Latencies};
 /// The stream, the subject and the topic of the bare producers.
 pub const BARE: &str = "bare";
 
-/// POST, the body read, `200`: hyper with one event loop per core on one listening socket. The loop that is awake first keeps a
+/// POST, the body read, `200`: hyper with so many event loops, one per core if that is no number, on one listening socket. The loop that is awake first keeps a
 /// connection, which spares wake-ups; hookbus spreads them.
-pub fn hyper() {
+pub fn hyper(loops: &str) {
     let listener = StdListener::bind("127.0.0.1:0").expect("a port");
     listener.set_nonblocking(true).expect("non-blocking");
-    for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+    let one_per_core = || thread::available_parallelism().map_or(1, usize::from);
+    for _ in 0..loops.parse().unwrap_or_else(|_| one_per_core()) {
         let listener = listener.try_clone().expect("a clone");
         thread::spawn(move || runtime().block_on(accept(listener)));
     }

@@ -78,9 +78,9 @@ pub fn table(halves: &[Half], page: &mut String) -> fmt::Result {
          the latencies on both sides, so they draw the ratios towards 1. Then the share of the time in which its one thread ran \
          or waited for a core. Above {most:.0} % the row says so: it may measure the generator. A window is some \
          seconds long, on cores that all share: one pause of some dozen milliseconds is more than 1 % of it, and then p99 tells of \
-         that pause. \"Stolen\" is the share of the cores' time in which the hypervisor ran nothing of this machine although a \
-         thread wanted to run: where it stops a machine for the rest of each 100 ms once a quota is used up, 1 % is a pause of \
-         a millisecond, ten times a second.\n",
+         that pause. \"Stolen\" is the share of the cores' time in which the hypervisor did not run a core although a thread \
+         wanted to run on it. Some hypervisors do so at the end of each 100 ms, once a quota is used up: spread evenly, 1 % would \
+         be a pause of a millisecond ten times a second.\n",
         most = AT_ITS_LIMIT * 100.0
     )?;
     writeln!(

@@ -51,7 +51,7 @@ const HALF_SECONDS: f64 = 5.0;
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["--part", "hyper", _] => bare::hyper(),
+        ["--part", "hyper", loops] => bare::hyper(loops),
         ["--part", "nats", url] => bare::nats(url),
         ["--part", "kafka", brokers] => bare::kafka(brokers),
         _ => bench(&Options::read(&words)),

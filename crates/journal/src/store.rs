@@ -25,7 +25,7 @@ mod retention;
 const PROBE: [u8; 4096] = [0; 4096];
 
 /// Zeros that are written behind a batch that goes beyond those of an earlier one, in bytes: see [`Active::zeroed`]. Few in
-/// tests, whose segments are small.
+/// tests, whose segments are small; `simulation` is a feature for tests alone.
 pub(super) const ZEROS_AHEAD: u64 = if cfg!(any(test, feature = "simulation")) { 1024 } else { 256 * 1024 };
 
 /// The batch buffer is given back above this, in bytes: it may grow by doubling.

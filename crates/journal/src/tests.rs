@@ -496,29 +496,32 @@ fn what_is_written_and_not_synced_is_not_read_inside() {
 #[test]
 fn a_batch_writes_zeros_ahead_so_that_the_syncs_of_the_next_ones_wait_for_bytes_alone() {
     let folder = tempfile::tempdir().unwrap();
-    let size = 64 * 1024;
+    let (size, block) = (64 * 1024, 4096);
     let journal = open(&Options { segment_size: size, max_size: 4 * size, ..options(folder.path()) });
     let hole = || {
         let segment = fs::File::open(&segments(folder.path())[0]).unwrap();
         rustix::fs::seek(&segment, rustix::fs::SeekFrom::Hole(0)).unwrap()
     };
-    // Holes are made of whole blocks, of 4096 bytes: this frame ends short of one, and 1024 zeros behind it do not.
+    assert_eq!(hole(), block, "the blocks of this file system, of which holes are made");
+    // A frame that ends short of a block's end, which 1024 zeros behind it do not.
     let frames = [1000, 1000, 1000, 100, 930];
     let append_frame = |length: usize| assert!(append(&journal, vec![1; length - FRAME - 4]).is_ok());
     assert_eq!(HEADER + frames.iter().sum::<usize>(), 4094);
     frames.into_iter().for_each(append_frame);
-    assert_eq!(hole(), 8192, "zeros behind the last");
-    append_frame(1000);
-    assert_eq!(hole(), 8192, "the next one lies on them");
-    append_frame(3000);
-    assert_eq!(hole(), 8192, "a long one has none behind it");
-    let mut appended = frames.len() + 2;
-    while hole() < size {
+    assert_eq!(hole(), 2 * block, "zeros behind the last");
+    // The last but one has zeros behind it up to 8178, on which the last one lies.
+    let more = [1000, 2000, 60, 1000];
+    more.into_iter().for_each(append_frame);
+    assert_eq!(hole(), 2 * block, "none behind one that lies on zeros");
+    append_frame(4100);
+    assert_eq!(hole(), 3 * block, "and none behind one that is longer than they would be");
+    let mut appended = frames.len() + more.len() + 1;
+    while hole() < size && appended < 200 {
         append_frame(500);
         appended += 1;
     }
     let length = fs::metadata(&segments(folder.path())[0]).unwrap().len();
-    assert_eq!((segments(folder.path()).len(), length), (1, size), "and none behind the segment's end");
+    assert_eq!((segments(folder.path()).len(), length, hole()), (1, size, size), "and none behind the segment's end");
     assert_eq!(read(journal.reader(Start::Oldest)).len(), appended);
 }
 

@@ -290,22 +290,18 @@ fn connections_are_spread_evenly_over_the_workers() {
         };
         (0..count).map(ask).collect()
     };
-    let idle = watched(gateway.pid());
     let mut connections = connect(40);
-    let before = idle.iter().take(WORKERS).sum::<usize>();
-    let now: Vec<usize> = watched(gateway.pid()).into_iter().take(WORKERS).collect();
-    assert_eq!(now.iter().sum::<usize>() - before, 40, "{idle:?} {now:?}");
-    assert_eq!(now[0], now[WORKERS - 1], "{now:?}");
+    let now = watched(gateway.pid());
+    assert!(now[0] == now[WORKERS - 1] && now[0] > 40 / WORKERS, "{now:?}");
 
     // What ends leaves its worker.
     connections.drain(..20);
     gateway.wait_for_metric("http_connections", 20.0);
     connections.extend(connect(20));
-    let now: Vec<usize> = watched(gateway.pid()).into_iter().take(WORKERS).collect();
-    assert_eq!(now[0], now[WORKERS - 1], "{now:?}");
+    assert_eq!(watched(gateway.pid())[..WORKERS], now[..WORKERS]);
 }
 
-/// How many descriptors each event loop of a process watches, most first: the workers' before all others.
+/// How many descriptors each event loop of a process watches, most first: workers that have connections before all others.
 fn watched(pid: u32) -> Vec<usize> {
     let loops = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().filter_map(|entry| {
         let entry = entry.ok()?;
