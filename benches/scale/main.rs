@@ -5,7 +5,7 @@
 //! `docs/scale.svg`.
 //!
 //! `--test`: a few points with a few events, for CI. `--rounds N`, `--events N` in a window, `--events-long N`. `--only WORD`: the
-//! sweeps whose title has it, and no long run. `--output DIRECTORY`: also writes the page and its picture there.
+//! sweeps whose title has it, and no long run; `long`: that alone. `--output DIRECTORY`: also writes the page and its picture there.
 #![expect(
     clippy::expect_used,
     clippy::print_stdout,
@@ -107,7 +107,8 @@ impl Options {
         assert!(only.is_none() || value("--output").is_none(), "--only measures a part of the page: no --output");
         let wanted = |what: &What| only.is_none_or(|word| what.title().to_lowercase().contains(&word.to_lowercase()));
         let events = number("--events", if smoke { 256 } else { 40_000 });
-        let long = match (only, smoke) {
+        let long = match (only.map(String::as_str), smoke) {
+            (Some("long"), _) => vec![Bus::Journal, Bus::JetStream],
             (Some(_), _) => Vec::new(),
             (None, true) => vec![Bus::Journal],
             (None, false) => vec![Bus::Journal, Bus::JetStream],
