@@ -106,8 +106,8 @@ pub async fn accept(
     }
 }
 
-/// What waits in the kernel's queue. It asks the kernel each time: tokio asks only when it has been told of news, and has a task
-/// pause after some hundred. Most that the queue may hold, so that clients without end do not hold up the stop.
+/// What waits in the kernel's queue, at most as many as that may hold: clients without end must not hold up the stop. It asks the
+/// kernel each time; tokio asks only when it has been told of news, and has a task pause after some hundred.
 fn queued(listener: &StdListener, backlog: u32) -> impl Iterator<Item = (TcpStream, SocketAddr)> {
     let next = || loop {
         match listener.accept() {

@@ -6,6 +6,7 @@
 
 use std::{borrow::Cow, fmt, io::Write as _};
 
+use jiff::civil::DateTime;
 use percent_encoding::{AsciiSet, CONTROLS};
 
 /// Decodes exactly `2 * N` hexadecimal digits, in either case; anything else is `None`. Never allocates.
@@ -35,6 +36,15 @@ pub fn push_number(number: u64, out: &mut String) {
     out.push_str(std::str::from_utf8(place).unwrap_or_default());
 }
 
+/// `2026-06-02T18:04:11`, with which RFC 3339 begins; none before the year 0, which RFC 3339 does not have.
+pub fn seconds(utc: DateTime) -> Option<[u8; 19]> {
+    let mut text = *b"0000-00-00T00:00:00";
+    digits(u64::try_from(utc.year()).ok()?, &mut text[..4]);
+    let two = [(5, utc.month()), (8, utc.day()), (11, utc.hour()), (14, utc.minute()), (17, utc.second())];
+    two.into_iter().for_each(|(at, number)| digits(number.unsigned_abs().into(), &mut text[at..at + 2]));
+    Some(text)
+}
+
 /// RFC 3339 in UTC with microseconds, as `{instant:.6}` writes it.
 #[derive(Debug, Clone, Copy)]
 pub struct Microseconds(pub jiff::Timestamp);
@@ -42,11 +52,9 @@ pub struct Microseconds(pub jiff::Timestamp);
 impl fmt::Display for Microseconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let utc = jiff::tz::Offset::UTC.to_datetime(self.0);
-        let Ok(year) = u64::try_from(utc.year()) else { return write!(f, "{:.6}", self.0) };
+        let Some(seconds) = seconds(utc) else { return write!(f, "{:.6}", self.0) };
         let mut text = *b"0000-00-00T00:00:00.000000Z";
-        digits(year, &mut text[..4]);
-        let two = [(5, utc.month()), (8, utc.day()), (11, utc.hour()), (14, utc.minute()), (17, utc.second())];
-        two.into_iter().for_each(|(at, number)| digits(number.unsigned_abs().into(), &mut text[at..at + 2]));
+        text[..seconds.len()].copy_from_slice(&seconds);
         digits(u64::from(utc.subsec_nanosecond().unsigned_abs()) / 1000, &mut text[20..26]);
         f.write_str(std::str::from_utf8(&text).unwrap_or_default())
     }

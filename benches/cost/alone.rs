@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use crate::{
     ROUNDS, SLOW,
-    bare::BARE,
+    bare::{self, BARE},
     callgrind::{self, Work},
     events::Forge,
     kernel::{self, Perf, Seen},
@@ -32,9 +32,9 @@ pub struct AloneCost {
 impl Alone {
     pub fn label(self) -> &'static str {
         match self {
-            Alone::Hyper => "bare hyper: POST, body read",
-            Alone::Producer(Bus::Kafka) => "bare rdkafka producer",
-            Alone::Producer(_) => "bare async-nats producer",
+            Alone::Hyper => bare::HYPER,
+            Alone::Producer(Bus::Kafka) => bare::KAFKA,
+            Alone::Producer(_) => bare::NATS,
         }
     }
 

@@ -30,6 +30,11 @@ use tokio::net::TcpListener;
 
 use crate::{brokers::runtime, events::Forge, quantiles::Latencies};
 
+/// What each part is called in a table.
+pub const HYPER: &str = "bare hyper: POST, body read";
+pub const NATS: &str = "bare async-nats producer";
+pub const KAFKA: &str = "bare rdkafka producer";
+
 /// The stream, the subject and the topic of the bare producers.
 pub const BARE: &str = "bare";
 

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::Path};
 
 use crate::{
-    bare::BARE,
+    bare::{self, BARE},
     brokers::{KafkaBroker, NatsServer},
     events::{Forge, TYPE},
     hookbus::{Gateway, Setup},
@@ -32,9 +32,9 @@ impl Kind {
 
     pub fn label(self) -> &'static str {
         match self {
-            Kind::BareHyper => "bare hyper: POST, body read",
-            Kind::BareNats => "bare async-nats producer",
-            Kind::BareKafka => "bare rdkafka producer",
+            Kind::BareHyper => bare::HYPER,
+            Kind::BareNats => bare::NATS,
+            Kind::BareKafka => bare::KAFKA,
             Kind::Journal => "hookbus, journal",
             Kind::JetStream => "hookbus, JetStream",
             Kind::Kafka => "hookbus, Kafka",

@@ -46,7 +46,7 @@ impl Traceparent {
 impl fmt::Display for Traceparent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
-        let [_, trace, span, flags] = [0..2, 3..35, 36..52, 53..55];
+        let [trace, span, flags] = [3..35, 36..52, 53..55];
         let written = const_hex::encode_to_slice(self.trace.to_be_bytes(), &mut text[trace])
             .and_then(|()| const_hex::encode_to_slice(self.span.to_be_bytes(), &mut text[span]))
             .and_then(|()| const_hex::encode_to_slice([self.flags], &mut text[flags]));

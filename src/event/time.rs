@@ -8,6 +8,8 @@ use jiff::{
     civil::{DateTime, date},
 };
 
+use crate::text;
+
 /// Where unix time starts. Times are reckoned from here in the calendar of UTC, since jiff's own instants end a day before
 /// the year 9999 does.
 const EPOCH: DateTime = date(1970, 1, 1).at(0, 0, 0, 0);
@@ -92,20 +94,10 @@ fn number(digits: &[u8]) -> Option<i16> {
 }
 
 fn render(utc: DateTime, fraction: &str) -> Option<String> {
-    let year = u16::try_from(utc.year()).ok().filter(|year| (1..=9999).contains(year))?;
-    let mut text = String::with_capacity("2026-06-02T18:04:11.Z".len() + fraction.len());
-    let mut two = |number: u8, behind: &str| {
-        text.push(char::from(b'0' + number / 10 % 10));
-        text.push(char::from(b'0' + number % 10));
-        text.push_str(behind);
-    };
-    two(u8::try_from(year / 100).ok()?, "");
-    two(u8::try_from(year % 100).ok()?, "-");
-    two(utc.month().unsigned_abs(), "-");
-    two(utc.day().unsigned_abs(), "T");
-    two(utc.hour().unsigned_abs(), ":");
-    two(utc.minute().unsigned_abs(), ":");
-    two(utc.second().unsigned_abs(), if fraction.is_empty() { "" } else { "." });
+    let seconds = text::seconds(utc).filter(|_| (1..=9999).contains(&utc.year()))?;
+    let mut text = String::with_capacity(seconds.len() + ".Z".len() + fraction.len());
+    text.push_str(std::str::from_utf8(&seconds).ok()?);
+    text.push_str(if fraction.is_empty() { "" } else { "." });
     text.push_str(fraction);
     text.push('Z');
     Some(text)

@@ -92,7 +92,7 @@ impl<'g> AccessLog<'g> {
         self.count(reply);
     }
 
-    /// How long the request took.
+    /// Counts the answer, and gives how long the request took.
     fn count(&mut self, reply: Reply) -> Duration {
         self.ended = true;
         let duration = self.begin.elapsed();

@@ -24,9 +24,9 @@ const BESIDE_THE_PATH: [&str; 6] = ["clock", "endpoint", "reply", "sender", "sou
 /// Below the house.
 const CRATES: [&str; 2] = ["journal", "log-once"];
 /// Most lines of code of the path with delivery, their metrics aside.
-const MOST_ON_THE_PATH: usize = 6_078;
+const MOST_ON_THE_PATH: usize = 6_069;
 /// Most lines of code of `src`.
-const MOST_IN_ALL: usize = 24_561;
+const MOST_IN_ALL: usize = 24_558;
 
 fn house() -> Tree {
     read("src")
